@@ -1,0 +1,113 @@
+# Everything below works from a clean clone: each target sets up what it needs first, inside
+# this folder. `make` alone prints the targets.
+
+.DEFAULT_GOAL := help
+
+# Overridable on the command line, for example `make demo PROMPT="the left kidney"`. They are
+# set here so that a variable of the same name in the environment is not taken by mistake.
+PYTHON =
+IMAGE =
+PROMPT =
+STUDIES = studies
+PYTEST_ARGS =
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+
+# `uv` is run and not only looked for: a version manager may leave a shim that does not work.
+LOCAL_UV := .venv-uv/bin/uv
+UV := $(shell if uv --version >/dev/null 2>&1; then echo uv; else echo $(LOCAL_UV); fi)
+ifeq ($(UV),$(LOCAL_UV))
+UV_NEEDED := $(LOCAL_UV)
+export UV_PYTHON_INSTALL_DIR := $(CURDIR)/.venv-uv/python
+endif
+
+# PyTorch's wheels are large: a slow connection needs more than the 30 s that uv allows.
+export UV_HTTP_TIMEOUT ?= 300
+# MONAI Label would start an MLflow file store, which current MLflow no longer has.
+export MONAI_LABEL_TRACKING_ENABLED := false
+
+.PHONY: help
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: $(STAMP) ## prompt in, clicks and mask out, through a real server; IMAGE=file PROMPT="..."
+	$(BIN)/python demo/run.py --out demo_out $(if $(IMAGE),--image "$(IMAGE)") \
+		$(if $(PROMPT),--prompt "$$PROMPT")
+
+.PHONY: test
+test: $(STAMP) ## fast tests, with coverage; PYTEST_ARGS="-k name"
+	$(BIN)/python -m pytest --cov -m "not slow" $(PYTEST_ARGS)
+
+.PHONY: test-slow
+test-slow: $(STAMP) ## the tests that take longer than 20 s each
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+.PHONY: serve
+serve: $(STAMP) ## start the server on this machine; STUDIES=folder of images
+	@test -d "$(STUDIES)" || { \
+		echo "There is no folder '$(STUDIES)'. Put images (.nii.gz, .nrrd, ...) into one and" \
+			"run: make serve STUDIES=that-folder" >&2; exit 2; }
+	$(BIN)/ibisagent serve --studies "$(STUDIES)"
+
+.PHONY: lint
+lint: $(STAMP) ## style, format and types, as CI checks them
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: format
+format: $(STAMP) ## put right what ruff can put right
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+.PHONY: types
+types: $(STAMP) ## types only
+	$(BIN)/mypy
+
+.PHONY: bench
+bench: $(STAMP) ## measure quality and speed on this machine
+	$(BIN)/python benchmarks/run.py
+
+.PHONY: docs
+docs: $(STAMP) ## write the generated pages of docs/ anew
+	$(BIN)/python docs/generate.py
+
+.PHONY: lock
+lock: $(UV_NEEDED) ## resolve pyproject.toml into requirements.lock
+	$(UV) pip compile --universal --python-version 3.10 --all-extras --no-emit-index-url \
+		--no-annotate --no-header pyproject.toml -o requirements.lock
+
+.PHONY: clean
+clean: ## remove what runs leave behind; training runs and the environment stay
+	rm -rf build dist demo_out htmlcov .coverage .coverage.* .hypothesis
+	rm -rf .mypy_cache .pytest_cache .ruff_cache
+	find . -path './.venv*' -prune -o -type d -name __pycache__ -exec rm -rf {} +
+
+# The environment. `--python` is always given, or uv would install into whatever environment
+# the caller has activated. An interpreter that has gone (a link to nothing) starts it afresh.
+INTERPRETER_MISSING := $(shell test -x $(BIN)/python || echo interpreter)
+
+$(STAMP): requirements.lock pyproject.toml $(INTERPRETER_MISSING) | $(UV_NEEDED)
+	$(UV) pip install --python $(BIN)/python -r requirements.lock
+	$(UV) pip install --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+# PYTHON= if given; else the first of 3.11, 3.12, 3.10 that is here; else uv fetches 3.11.
+.PHONY: interpreter
+interpreter: | $(UV_NEEDED)
+	@rm -rf $(VENV)
+	@python="$(PYTHON)"; \
+	for version in 3.11 3.12 3.10; do \
+		test -n "$$python" && break; \
+		python=$$($(UV) python find --system --no-python-downloads $$version 2>/dev/null) || true; \
+	done; \
+	set -x; $(UV) venv --python "$${python:-3.11}" $(VENV)
+
+$(LOCAL_UV):
+	@rm -rf .venv-uv
+	python3 -m venv .venv-uv || { rm -rf .venv-uv; echo "Python 3 with its venv module is" \
+		"needed to set up (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
+	.venv-uv/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.8"

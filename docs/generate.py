@@ -1,0 +1,79 @@
+"""Write the pages of docs/ that follow from the code: `make docs`.
+
+A test compares them with what stands in the folder, so that they cannot grow old.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ibisagent.cli import app
+from ibisagent.trajectory import Trajectory
+
+DOCS = Path(__file__).resolve().parent
+
+_CLI_HEAD = """\
+# Command line
+
+<!-- Written by docs/generate.py; change the help texts in lib/ibisagent/cli/ instead. -->
+"""
+
+
+def pages() -> dict[str, str]:
+    """File name in docs/ -> content."""
+    return {"cli.md": cli_page(), "trajectory.schema.json": schema_page()}
+
+
+def schema_page() -> str:
+    """JSON schema of a trajectory."""
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Trajectory.model_json_schema(),
+    }
+    schema["properties"]["version"].pop("default")  # or every release would be another schema
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def cli_page() -> str:
+    """Every command with its arguments and options."""
+    group: Any = typer.main.get_command(app)
+    parts = [_CLI_HEAD, *_command("ibisagent", group)]
+    for name, command in group.commands.items():
+        parts += _command(f"ibisagent {name}", command)
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _command(name: str, command: Any) -> Iterator[str]:
+    yield f"## {name}\n"
+    yield inspect.cleandoc(command.help or "") + "\n"
+    parameters = [p for p in command.params if not getattr(p, "hidden", False)]
+    rows = [_row(parameter) for parameter in parameters if parameter.name != "help"]
+    if rows:
+        yield "\n".join(["| | meaning | default |", "|---|---|---|", *rows]) + "\n"
+
+
+def _row(parameter: Any) -> str:
+    is_option = parameter.param_type_name == "option"
+    names = [*parameter.opts, *parameter.secondary_opts] if is_option else [parameter.name.upper()]
+    shown = ", ".join(f"`{name}`" for name in names)
+    return f"| {shown} | {parameter.help} | {_default(parameter)} |"
+
+
+def _default(parameter: Any) -> str:
+    if parameter.required:
+        return "required"
+    value = parameter.default
+    if isinstance(value, bool) and parameter.secondary_opts:
+        return f"`{(parameter.opts if value else parameter.secondary_opts)[0]}`"
+    return "" if value is None or value is False or value == "" else f"`{value}`"
+
+
+if __name__ == "__main__":
+    for file_name, text in pages().items():
+        (DOCS / file_name).write_text(text, encoding="utf-8", newline="\n")

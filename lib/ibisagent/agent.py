@@ -1,0 +1,37 @@
+"""The agent: a policy, a tool, and the prompt profile they speak."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ibisagent.policies import EMBEDDED, load_policy
+from ibisagent.policies.base import Policy
+from ibisagent.prompts import PromptProfile, load_profile
+from ibisagent.tools import load_tool
+from ibisagent.tools.base import SegmentationTool
+
+
+@dataclass(frozen=True)
+class Agent:
+    """Everything needed to play an episode, apart from the image and the request."""
+
+    policy: Policy
+    tool: SegmentationTool
+    profile: PromptProfile
+
+
+def load_agent(
+    policy: str = EMBEDDED, tool: str = EMBEDDED, device: str = "auto", prompts: str = ""
+) -> Agent:
+    """Load an agent by configuration strings.
+
+    Args:
+        policy: See `ibisagent.policies.load_policy`.
+        tool: See `ibisagent.tools.load_tool`.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``, for both.
+        prompts: Prompt profile by name or file; empty for the profile that the checkpoint
+            brings, or the default one where it brings none.
+    """
+    loaded = load_policy(policy, device)
+    profile = load_profile(prompts) if prompts else loaded.profile or load_profile()
+    return Agent(loaded, load_tool(tool, device), profile)

@@ -1,0 +1,5 @@
+"""The command line: `ibisagent segment`, `evaluate`, `show`, `serve` and `version`."""
+
+from ibisagent.cli.app import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,39 @@
+"""Options that several commands share: who the agent is, and where results go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+AGENT = "The agent"
+
+Policy = Annotated[
+    str,
+    typer.Option(
+        help="Who looks and thinks: 'embedded', a checkpoint folder, or a hub name OWNER/MODEL.",
+        rich_help_panel=AGENT,
+    ),
+]
+Tool = Annotated[
+    str,
+    typer.Option(
+        help="What makes masks of clicks: 'embedded', 'sam:vit_b:FILE' or 'medsam:FILE'.",
+        rich_help_panel=AGENT,
+    ),
+]
+Device = Annotated[
+    str, typer.Option(help="'auto', 'cpu', 'cuda' or 'cuda:N'.", rich_help_panel=AGENT)
+]
+Prompts = Annotated[
+    str,
+    typer.Option(
+        help="Prompt profile: a name or a YAML file; by default the checkpoint's own.",
+        rich_help_panel=AGENT,
+        show_default=False,
+    ),
+]
+MaxSteps = Annotated[int, typer.Option(help="Most clicks and other actions on a slice.")]
+Force = Annotated[bool, typer.Option("--force", help="Write over results that are there.")]
+OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the results.")]

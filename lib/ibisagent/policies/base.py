@@ -1,0 +1,51 @@
+"""What a policy is: observation in, text out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ibisagent.actions import Click
+from ibisagent.tools.base import RGB, Mask
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """All a policy may know about the episode at one turn.
+
+    Attributes:
+        messages: The turn as a chat in the format of `transformers` chat templates; entries
+            ``{"type": "image"}`` stand where pictures go.
+        pictures: One picture for each image entry, in order: the image with the mask of that
+            turn overlaid, axes (row, column, channel), uint8. The last one is the present; it
+            is the only one unless the prompt profile keeps history.
+        mask: The current mask, axes (row, column). A model reads it off the picture; a
+            scripted annotator compares it with the truth.
+        clicks: All clicks so far, oldest first.
+        step: Number of actions taken so far, 0 at the first turn.
+    """
+
+    messages: list[dict[str, Any]]
+    pictures: tuple[RGB, ...]
+    mask: Mask
+    clicks: tuple[Click, ...] = ()
+    step: int = 0
+
+
+class Policy(Protocol):
+    """Anything that looks at observations and writes replies."""
+
+    @property
+    def name(self) -> str:
+        """Identity for trajectories and logs: backend, checkpoint and version."""
+        ...
+
+    def replies(self, observations: Sequence[Observation]) -> list[str]:
+        """One raw reply an observation, in order. Replies are free text; `actions.parse` reads
+        them.
+
+        Raises:
+            PolicyFailed: The model could not be run.
+        """
+        ...

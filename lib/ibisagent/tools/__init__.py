@@ -1,0 +1,53 @@
+"""Segmentation tools: what makes a mask of clicks.
+
+`load_tool` builds one from a specification; the backends are imported only when asked for.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ibisagent.errors import InvalidRequest
+from ibisagent.tools.base import SegmentationTool
+
+_SAM_SIZES = ("vit_b", "vit_l", "vit_h")
+_CHOICES = "'embedded', 'sam:vit_b:PATH', 'sam:vit_l:PATH', 'sam:vit_h:PATH', 'medsam:PATH'"
+
+
+def load_tool(spec: str = "embedded", device: str = "auto") -> SegmentationTool:
+    """Load a segmentation tool.
+
+    Args:
+        spec: "embedded" (LiteMedSAM with candidate boxes, nothing to download),
+            "sam:SIZE:PATH" (a checkpoint of segment-anything; SIZE is vit_b, vit_l or vit_h) or
+            "medsam:PATH" (MedSAM, which has the form of vit_b).
+        device: "auto", "cpu", "cuda", ...
+
+    Raises:
+        InvalidRequest: The specification is not one of these.
+        ModelNotFound: The checkpoint is missing or does not fit.
+        DeviceUnavailable: The machine has no such device.
+    """
+    kind, _, rest = spec.partition(":")
+    if kind == "embedded" and not rest:
+        from ibisagent.tools.litemedsam import LiteMedSAM
+
+        return LiteMedSAM(device)
+    if kind == "sam" and ":" in rest:
+        size, _, path = rest.partition(":")
+        return _load_sam(spec, size, path, device)
+    if kind == "medsam" and rest:
+        return _load_sam(spec, "vit_b", rest, device)
+    raise _unknown(spec)
+
+
+def _load_sam(spec: str, size: str, path: str, device: str) -> SegmentationTool:
+    from ibisagent.tools.sam import Sam
+
+    if size not in _SAM_SIZES or not path:
+        raise _unknown(spec)
+    return Sam(size, Path(path), device, family=spec.partition(":")[0])
+
+
+def _unknown(spec: str) -> InvalidRequest:
+    return InvalidRequest(f"There is no segmentation tool '{spec}'.", f"Choose one of {_CHOICES}.")

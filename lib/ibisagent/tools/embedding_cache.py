@@ -1,0 +1,112 @@
+"""Remembers what is slow to compute: the embedding of an image.
+
+An episode clicks many times into one image, and several episodes often share an image, while the
+embedding takes seconds. The key is the content of the image, so that a changed pixel is another
+image and an equal copy is the same one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ibisagent.tools.base import RGB
+
+if TYPE_CHECKING:
+    import torch
+
+DEFAULT_BYTES = 512 * 2**20
+"""Room for 128 embeddings of 256 x 64 x 64 float32: all slices of a usual volume's organ."""
+
+
+class EmbeddingCache:
+    """Embeddings of the most recently used images, within a budget of bytes.
+
+    Safe to share between threads. Callers that ask for the same image at the same time wait for
+    one computation; callers with different images do not wait for each other.
+
+    Args:
+        max_bytes: Budget. The newest embedding is kept even if it alone is larger.
+    """
+
+    def __init__(self, max_bytes: int = DEFAULT_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._lock = Lock()
+        self._kept: OrderedDict[str, torch.Tensor] = OrderedDict()
+        self._under_way: dict[str, Future[torch.Tensor]] = {}
+
+    def __len__(self) -> int:
+        """Number of embeddings kept."""
+        return len(self._kept)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes that the kept embeddings occupy."""
+        with self._lock:
+            return self._occupied()
+
+    def get(self, rgb: RGB, compute: Callable[[RGB], torch.Tensor]) -> torch.Tensor:
+        """Embedding of an image: remembered, or computed now.
+
+        Args:
+            rgb: Image, axes (row, column, channel), uint8.
+            compute: Makes the embedding. What it raises reaches every caller that waits for
+                this image, and nothing is remembered.
+        """
+        key = content_key(rgb)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+            waiting = self._under_way.get(key)
+            if waiting is None:
+                ours = self._under_way[key] = Future()
+        if waiting is not None:
+            return waiting.result()
+        return self._compute(key, rgb, compute, ours)
+
+    def clear(self) -> None:
+        """Forget everything, to give the memory back."""
+        with self._lock:
+            self._kept.clear()
+
+    def _compute(
+        self,
+        key: str,
+        rgb: RGB,
+        compute: Callable[[RGB], torch.Tensor],
+        ours: Future[torch.Tensor],
+    ) -> torch.Tensor:
+        try:
+            embedding = compute(rgb)
+        except BaseException as error:
+            with self._lock:
+                del self._under_way[key]
+            ours.set_exception(error)
+            raise
+        with self._lock:
+            del self._under_way[key]
+            self._kept[key] = embedding
+            self._drop_oldest()
+        ours.set_result(embedding)
+        return embedding
+
+    def _drop_oldest(self) -> None:
+        while self._occupied() > self._max_bytes and len(self._kept) > 1:
+            self._kept.popitem(last=False)
+
+    def _occupied(self) -> int:
+        return sum(embedding.nbytes for embedding in self._kept.values())
+
+
+def content_key(rgb: RGB) -> str:
+    """Digest of an image's shape, type and pixels."""
+    digest = hashlib.blake2b(f"{rgb.shape} {rgb.dtype} ".encode(), digest_size=20)
+    digest.update(np.ascontiguousarray(rgb).data)
+    return digest.hexdigest()

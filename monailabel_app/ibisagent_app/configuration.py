@@ -1,0 +1,151 @@
+"""What the server was started with: ``--conf KEY VALUE``."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ibisagent.errors import InvalidRequest, ModelNotFound
+from ibisagent.policies import EMBEDDED, embedded_checkpoint
+from ibisagent.prompts import PROFILE_FILE, PromptProfile, load_profile
+from ibisagent.torch_device import resolve_device
+
+logger = logging.getLogger(__name__)
+
+MODEL_CARD = "README.md"
+"""Name under which a checkpoint folder describes itself, as on model hubs."""
+
+_OF_MONAILABEL = {"server_mode"}
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+class Configuration(BaseModel):
+    """The keys of ``--conf``; the description of each is its documentation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    policy: str = Field(
+        default=EMBEDDED,
+        min_length=1,
+        description="'embedded', a checkpoint folder, or a hub name owner/model.",
+    )
+    tool: str = Field(
+        default="embedded",
+        min_length=1,
+        description="'embedded', 'sam:SIZE:PATH' or 'medsam:PATH'.",
+    )
+    device: str = Field(
+        default="auto", min_length=1, description="'auto', 'cpu', 'cuda' or 'cuda:N'."
+    )
+    max_steps: int = Field(
+        default=10, ge=1, le=50, description="Most actions on a slice, if a request names none."
+    )
+    prompts: str = Field(
+        default="", description="Prompt profile by name or YAML file; empty for the checkpoint's."
+    )
+
+
+def read_configuration(conf: Mapping[str, str]) -> Configuration:
+    """Check what the command line gave; unknown keys are warned of and dropped.
+
+    Raises:
+        InvalidRequest: A value does not fit its key.
+        DeviceUnavailable: There is no such device.
+        ModelNotFound: There is no such checkpoint, or no such file of tool weights.
+    """
+    known = {key: value for key, value in conf.items() if key in Configuration.model_fields}
+    for key in conf.keys() - known.keys() - _OF_MONAILABEL:
+        choices = ", ".join(Configuration.model_fields)
+        logger.warning("--conf %s is unknown and has no effect; known keys: %s", key, choices)
+    try:
+        configuration = Configuration.model_validate(known)
+    except ValidationError as error:
+        raise _misfit(error) from error
+    resolve_device(configuration.device)
+    checkpoint_folder(configuration)
+    _require_weights(configuration.tool)
+    return configuration
+
+
+def checkpoint_folder(configuration: Configuration) -> Path | None:
+    """Folder of the policy's checkpoint; None for one that comes from a hub.
+
+    Raises:
+        ModelNotFound: There is no such folder, or it holds no checkpoint.
+    """
+    policy = configuration.policy
+    if policy == EMBEDDED:
+        return embedded_checkpoint()
+    if (Path(policy) / "config.json").is_file():
+        return Path(policy)
+    if _HUB_NAME.fullmatch(policy) and not Path(policy).exists():
+        return None
+    raise ModelNotFound(
+        f"There is no checkpoint at {policy}.",
+        f"Give as policy {Configuration.model_fields['policy'].description}",
+    )
+
+
+def load_profile_of(configuration: Configuration) -> PromptProfile:
+    """The words the policy reads, known before its weights are loaded.
+
+    Raises:
+        InvalidProfile: The profile does not exist or misses something.
+    """
+    folder = checkpoint_folder(configuration)
+    if configuration.prompts:
+        return load_profile(configuration.prompts)
+    own = folder is not None and (folder / PROFILE_FILE).is_file()
+    return load_profile(folder) if folder and own else load_profile()
+
+
+def describe(configuration: Configuration, profile: PromptProfile) -> str:
+    """A few lines for the users of a client: what this server's model is and knows."""
+    known = ", ".join(sorted(profile.targets))
+    knows = f"It has learnt to find: {known}." if known else "It takes any text as prompt."
+    folder = checkpoint_folder(configuration)
+    card = _first_paragraph(folder)
+    policy = folder.name if folder else configuration.policy
+    kind, _, weights = configuration.tool.rpartition(":")  # paths are the server's own business
+    tool = f"{kind} {Path(weights).name}".strip()
+    model = f"Policy: {policy}; tool: {tool}."
+    return " ".join(part for part in (_WHAT_IT_IS, card, knows, model) if part)
+
+
+_WHAT_IT_IS = (
+    "An agent that looks, thinks aloud and clicks until the target of your prompt is segmented."
+)
+
+
+def _first_paragraph(folder: Path | None) -> str:
+    """First paragraph of the checkpoint's model card, without headings and front matter."""
+    card = folder / MODEL_CARD if folder else None
+    if card is None or not card.is_file():
+        return ""
+    text = re.sub(r"\A---\n.*?\n---\n", "", card.read_text(encoding="utf-8"), flags=re.DOTALL)
+    paragraphs = (part.strip() for part in re.split(r"\n\s*\n", text))
+    plain = (part for part in paragraphs if part and not part.startswith(("#", "|", "!", "<")))
+    return " ".join(next(plain, "").split())
+
+
+def _require_weights(tool: str) -> None:
+    """Find a mistake now and not at the first request; the tool itself loads later."""
+    kind, _, path = tool.rpartition(":")
+    choices = f"Give as tool {Configuration.model_fields['tool'].description}"
+    if not kind and tool != EMBEDDED:
+        raise InvalidRequest(f"There is no segmentation tool {tool!r}.", choices)
+    if kind and not Path(path).is_file():
+        raise ModelNotFound(f"The tool {tool!r} has no weights: {path!r} is no file.", choices)
+
+
+def _misfit(error: ValidationError) -> InvalidRequest:
+    first = error.errors()[0]
+    key = str(first["loc"][0])
+    description = Configuration.model_fields[key].description
+    return InvalidRequest(
+        f"--conf {key} {first['input']!r} does not fit: {first['msg']}.", f"{key}: {description}"
+    )

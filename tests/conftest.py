@@ -1,0 +1,19 @@
+"""Fixtures that every test folder shares."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of labelled images; set IBISAGENT_DATA to move it."""
+    folder = Path(os.environ.get("IBISAGENT_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"labelled images are not at {folder}; set IBISAGENT_DATA to their folder")
+    return folder

@@ -1,0 +1,109 @@
+"""Equal images are embedded once; the budget holds; failures are not remembered."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from ibisagent.tools.base import RGB
+from ibisagent.tools.embedding_cache import EmbeddingCache, content_key
+
+KILOBYTE = 1024
+
+
+class Counting:
+    """Embeds an image as its mean in one kilobyte, and counts."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, rgb: RGB) -> torch.Tensor:
+        self.calls += 1
+        return torch.full((KILOBYTE // 4,), float(rgb.mean()))
+
+
+def image(value: int, shape: tuple[int, int] = (4, 6)) -> RGB:
+    return np.full((*shape, 3), value, dtype=np.uint8)
+
+
+def test_an_equal_copy_is_the_same_image() -> None:
+    cache, embed = EmbeddingCache(), Counting()
+    first = cache.get(image(3), embed)
+    assert cache.get(image(3).copy(), embed) is first
+    assert embed.calls == 1
+
+
+def test_a_changed_pixel_is_another_image() -> None:
+    changed = image(3)
+    changed[0, 0, 0] = 4
+    assert content_key(changed) != content_key(image(3))
+
+
+def test_the_same_bytes_in_another_shape_are_another_image() -> None:
+    assert content_key(image(3, (4, 6))) != content_key(image(3, (6, 4)))
+
+
+def test_a_view_with_strides_has_the_key_of_its_content() -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (8, 5, 3), dtype=np.uint8)
+    assert content_key(rgb[::-1]) == content_key(rgb[::-1].copy())
+    assert content_key(rgb[::-1]) != content_key(rgb)
+
+
+def test_the_least_recently_used_is_dropped_first() -> None:
+    cache, embed = EmbeddingCache(max_bytes=2 * KILOBYTE), Counting()
+    cache.get(image(1), embed)
+    cache.get(image(2), embed)
+    cache.get(image(1), embed)
+    cache.get(image(3), embed)
+    assert (len(cache), cache.n_bytes, embed.calls) == (2, 2 * KILOBYTE, 3)
+    cache.get(image(1), embed)
+    assert embed.calls == 3
+    cache.get(image(2), embed)
+    assert embed.calls == 4
+
+
+def test_an_embedding_over_the_budget_is_kept_alone() -> None:
+    cache, embed = EmbeddingCache(max_bytes=1), Counting()
+    cache.get(image(1), embed)
+    cache.get(image(1), embed)
+    cache.get(image(2), embed)
+    assert (len(cache), embed.calls) == (1, 2)
+
+
+def test_clear_gives_the_memory_back() -> None:
+    cache = EmbeddingCache()
+    cache.get(image(1), Counting())
+    cache.clear()
+    assert (len(cache), cache.n_bytes) == (0, 0)
+
+
+def test_simultaneous_callers_share_one_computation() -> None:
+    cache, calls, release = EmbeddingCache(), Counting(), threading.Event()
+
+    def slow(rgb: RGB) -> torch.Tensor:
+        release.wait(10)
+        return calls(rgb)
+
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(cache.get, image(1), slow) for _ in range(4)]
+        cache.get(image(2), Counting())  # another image does not wait for the first
+        release.set()
+        found = [future.result(10) for future in waiting]
+    assert calls.calls == 1
+    assert all(embedding is found[0] for embedding in found)
+
+
+def test_a_failure_reaches_the_caller_and_is_not_remembered() -> None:
+    cache, embed = EmbeddingCache(), Counting()
+
+    def fail(rgb: RGB) -> torch.Tensor:
+        raise MemoryError("full")
+
+    with pytest.raises(MemoryError):
+        cache.get(image(1), fail)
+    cache.get(image(1), embed)
+    assert embed.calls == 1

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import AutoProcessor
+
+from ibistrain.grounding import CoordinateLoss, GroundingHeads, looking_loss
+from ibistrain.tokenizer import number_ids
+
+
+@pytest.fixture(scope="module")
+def tokenizer(start):
+    return AutoProcessor.from_pretrained(start).tokenizer
+
+
+def loss_of(tokenizer, wanted: str, written: str) -> float:
+    """Loss when a model is sure of `written` where `wanted` was right."""
+    ids = torch.tensor(tokenizer(wanted).input_ids)
+    said = torch.tensor(tokenizer(written).input_ids)
+    logits = torch.full((len(ids) - 1, len(tokenizer)), -4.0)
+    logits[torch.arange(len(ids) - 1), said[1:]] = 4.0
+    return float(CoordinateLoss(tokenizer)(logits, ids[1:], ids[:-1]))
+
+
+def test_a_near_miss_costs_less_than_a_far_one(tokenizer):
+    right, near, far = (
+        loss_of(tokenizer, "(0.5000, 0.5000)", f"({x}, 0.5000)")
+        for x in ("0.5000", "0.5200", "0.9000")
+    )
+    assert right < near < far
+
+
+def test_the_first_two_digits_weigh_most(tokenizer):
+    wanted = "(0.5050, 0.5050)"
+    fine = loss_of(tokenizer, wanted, "(0.5090, 0.5050)")
+    coarse = loss_of(tokenizer, wanted, "(0.9050, 0.5050)")
+    assert fine < coarse
+
+
+def test_coarse_positions_follow_the_leads(tokenizer):
+    ids = torch.tensor(tokenizer("<action>Positive Point (0.4312, 0.5520)</action>").input_ids)
+    coarse = CoordinateLoss(tokenizer).coarse(ids[1:], ids[:-1])
+    assert tokenizer.convert_ids_to_tokens(ids[1:][coarse]) == ["43", "55"]
+
+
+def test_numbers_start_as_neighbours(start):
+    from transformers import AutoModelForImageTextToText
+
+    model = AutoModelForImageTextToText.from_pretrained(start)
+    tokenizer = AutoProcessor.from_pretrained(start).tokenizer
+    rows = model.get_input_embeddings().weight[number_ids(tokenizer)].detach()
+    similar = torch.nn.functional.cosine_similarity(rows[50:51], rows)
+    assert similar[50] > similar[51] > similar[60]
+
+
+def test_looking_at_the_target_costs_nothing_and_away_much():
+    region = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
+    is_image = torch.tensor([[True, True, True, True, False]])
+    queries = torch.tensor([[False, False, False, False, True]])
+    blocks = torch.tensor([[0, 0, 0, 0, 1]])
+
+    def loss(weights: list[float]) -> float:
+        attention = torch.zeros(1, 1, 5, 5)
+        attention[0, 0, 4] = torch.tensor(weights)
+        return float(looking_loss([attention], queries, blocks, is_image, [[region]]))
+
+    assert loss([1, 0, 0, 0, 0]) == pytest.approx(0.0, abs=1e-4)
+    assert loss([0, 0, 1, 0, 0]) > 5
+    assert float(looking_loss([torch.ones(1, 1, 5, 5)], queries, blocks, is_image, [[None]])) == 0
+
+
+def test_heads_can_learn_place_and_cover():
+    torch.manual_seed(0)
+    heads = GroundingHeads(16, ["disc"])
+    tokens, grid = torch.randn(6, 16), (2, 3)
+    cover = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    optimiser = torch.optim.Adam(heads.parameters(), lr=0.05)
+    for _ in range(300):
+        losses = heads([tokens], [grid], [cover * 0], [{"disc": cover}])
+        optimiser.zero_grad()
+        sum(losses.values()).backward()
+        optimiser.step()
+    assert losses["place"] < 1e-3
+    assert losses["cover"] < 0.05

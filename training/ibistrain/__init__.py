@@ -1,0 +1,1 @@
+"""Training of policies: simulate trajectories, fine-tune, publish."""

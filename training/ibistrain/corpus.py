@@ -1,0 +1,169 @@
+"""The corpus: every labelled picture of the training sets, in memory, by subject.
+
+Volumes are sliced as inference slices them. Pictures are kept no larger than a tiny model can
+use; labels stay one integer image, from which a target's mask is taken when it is asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from PIL import Image
+from rich.progress import track
+from scipy import ndimage
+
+from ibisagent.manifest import Item, load_manifest
+from ibisagent.slices import SliceView
+from ibisagent.tools.base import RGB, Mask
+from ibisagent.volume import is_picture, read_image
+from ibistrain.catalogue import Catalogue, SetEntry
+
+logger = logging.getLogger(__name__)
+
+MAX_SIDE = 320
+"""Longest side of a stored picture in pixels: the model's 176 and room for cropping."""
+MIN_SHARE = 0.0008
+"""Targets smaller than this share of the picture are not asked for: about 25 pixels as the model
+sees it."""
+CLOSING_MM = 6
+"""Radius that closes gaps between the parts of an atlas when they are joined to one organ."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledPicture:
+    """One picture with its labels.
+
+    Attributes:
+        set_name: Data set.
+        subject: Whom it shows.
+        name: Item, plane and slice, for messages.
+        rgb: The picture, axes (row, column, channel), uint8.
+        labels: Label ids, axes (row, column); 0 is background.
+        targets: Every target the labels can answer for -> the ids whose union it is. A target
+            whose ids do not occur is absent from the picture.
+        flip: Whether mirror images are harmless.
+    """
+
+    set_name: str
+    subject: str
+    name: str
+    rgb: RGB
+    labels: NDArray[np.uint8]
+    targets: dict[str, tuple[int, ...]]
+    flip: bool
+
+    def truth(self, target: str, labels: NDArray[np.uint8] | None = None) -> Mask:
+        """A target's mask, axes (row, column), from these labels or a warped copy of them."""
+        found: Mask = np.isin(self.labels if labels is None else labels, self.targets[target])
+        return found
+
+    @property
+    def present(self) -> list[str]:
+        """Targets that are large enough to be asked for."""
+        least = MIN_SHARE * self.labels.size
+        counts = np.bincount(self.labels.ravel(), minlength=256)
+        return [name for name, ids in self.targets.items() if counts[list(ids)].sum() >= least]
+
+    @property
+    def absent(self) -> list[str]:
+        """Targets of which there is no pixel at all."""
+        values = set(np.unique(self.labels).tolist())
+        return [name for name, ids in self.targets.items() if not values & set(ids)]
+
+
+def load_corpus(
+    data: Path, catalogue: Catalogue, held_back: bool = False, sets: Sequence[str] = ()
+) -> list[LabelledPicture]:
+    """Read all pictures of one side of the split.
+
+    Args:
+        data: Folder with one folder a set.
+        catalogue: Which sets, and how.
+        held_back: False for the training side, True for the other.
+        sets: Names of the sets to read; all of the catalogue if empty.
+
+    Raises:
+        InvalidManifest: A manifest or a label image cannot be read.
+    """
+    pictures: list[LabelledPicture] = []
+    for name in track(sets or list(catalogue.sets), description="Reading sets", transient=True):
+        for item in load_manifest(data / name).items:
+            if item.is_held_back() == held_back:
+                pictures.extend(_pictures(item, catalogue.sets[name]))
+    logger.info("%d pictures of %d sets", len(pictures), len(sets or catalogue.sets))
+    return pictures
+
+
+def by_set_and_subject(
+    pictures: Sequence[LabelledPicture],
+) -> dict[str, dict[str, list[LabelledPicture]]]:
+    """Pictures that show at least one target, by set and then by subject."""
+    groups: dict[str, dict[str, list[LabelledPicture]]] = {}
+    for picture in pictures:
+        if picture.present:
+            subjects = groups.setdefault(picture.set_name, {})
+            subjects.setdefault(picture.subject, []).append(picture)
+    return groups
+
+
+def _pictures(item: Item, entry: SetEntry) -> Iterator[LabelledPicture]:
+    image = read_image(item.image)
+    labels, targets = _label_array(item, entry, image.GetSpacing())
+    planes = {"picture": 1} if is_picture(image) else entry.planes
+    for plane, step in planes.items():
+        view = SliceView(image, plane)
+        for index in range(0, view.count, step):
+            rgb, flat = view.rgb(index), view.from_volume(labels, index)
+            if plane != "picture" and not flat.any():
+                continue
+            rgb, flat = _shrink(rgb, np.asarray(flat, np.uint8))
+            name = f"{item.name}/{plane}/{index}"
+            yield LabelledPicture(item.set_name, item.subject, name, rgb, flat, targets, entry.flip)
+
+
+def _label_array(
+    item: Item, entry: SetEntry, spacing: Sequence[float]
+) -> tuple[NDArray[np.uint8], dict[str, tuple[int, ...]]]:
+    """One integer image of all labels, and the ids of each target."""
+    truths = item.read()
+    ids = {name: number for number, name in enumerate(item.labels, start=1)}
+    array = np.zeros(next(iter(truths.arrays.values())).shape, np.uint8)
+    for name in truths.present:
+        array[truths[name]] = ids[name]
+    parts = entry.targets(item.labels)
+    targets = {name: tuple(ids[label] for label in labels) for name, labels in parts.items()}
+    if entry.only == ():  # an atlas of which only unions are wanted: fill the gaps between parts
+        _close_gaps(array, spacing)
+    return array, targets
+
+
+def _close_gaps(array: NDArray[np.uint8], spacing: Sequence[float]) -> None:
+    """Give unlabelled voxels inside the organ the label of their nearest neighbour, in place."""
+    image = sitk.GetImageFromArray((array > 0).astype(np.uint8))
+    radius = [max(1, round(CLOSING_MM / mm)) for mm in spacing]
+    inside = sitk.GetArrayFromImage(sitk.BinaryMorphologicalClosing(image, radius)).astype(bool)
+    for axis in range(inside.ndim):  # a cavity may be open in one direction and closed in others
+        for flat in np.moveaxis(inside, axis, 0):
+            flat[...] = ndimage.binary_fill_holes(flat)
+    nearest: Any = ndimage.distance_transform_edt(
+        array == 0, return_distances=False, return_indices=True
+    )
+    array[inside] = array[tuple(nearest)][inside]
+
+
+def _shrink(rgb: RGB, labels: NDArray[np.uint8]) -> tuple[RGB, NDArray[np.uint8]]:
+    height, width = labels.shape
+    scale = MAX_SIDE / max(height, width)
+    if scale >= 1:
+        return rgb, labels
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = Image.fromarray(rgb).resize(size, Image.Resampling.BOX)
+    ids = Image.fromarray(labels).resize(size, Image.Resampling.NEAREST)
+    return np.asarray(small), np.asarray(ids)

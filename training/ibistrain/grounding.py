@@ -1,0 +1,151 @@
+"""Auxiliary losses that teach a tiny model to see, thrown away after training.
+
+A model of a few million parameters that starts from nothing does not find out by itself that
+the digits it writes are places in the picture. Three measures show it (measured: without them
+clicks stay at the position prior): vision tokens must know their row and column and what covers
+them; one attention head must look at the target while coordinates are written; and a coordinate
+close to the right one is almost right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from ibistrain.packing import IGNORE
+from ibistrain.tokenizer import X_LEAD, Y_LEAD, number_ids
+
+SIGMA = 2.5
+"""Spread of the soft labels over neighbouring coarse coordinates, in hundredths."""
+COARSE_WEIGHT, FINE_WEIGHT = 4.0, 0.1
+"""Weights of the first and second two digits of a coordinate; other tokens weigh 1."""
+LOOKING_LAYERS = (1, 2)
+"""Text layers whose first head is taught where to look."""
+
+
+class GroundingHeads(nn.Module):
+    """Linear read-outs of the vision tokens: place, present mask, and every target.
+
+    Args:
+        width: Width of the vision tokens as the text model receives them.
+        targets: Names of the targets.
+    """
+
+    def __init__(self, width: int, targets: Sequence[str]) -> None:
+        super().__init__()
+        self.targets = {name: index for index, name in enumerate(targets)}
+        self.place = nn.Linear(width, 2)
+        self.cover = nn.Linear(width, 1 + len(self.targets))
+
+    def forward(
+        self,
+        features: Sequence[torch.Tensor],
+        grids: Sequence[tuple[int, int]],
+        masks: Sequence[torch.Tensor],
+        organs: Sequence[dict[str, torch.Tensor]],
+    ) -> dict[str, torch.Tensor]:
+        """Losses ``place`` and ``cover`` of a batch.
+
+        Args:
+            features: Vision tokens of each picture, axes (token, width).
+            grids: Token rows and columns of each picture.
+            masks: Coverage of the present mask, axes (row, column).
+            organs: Coverage of each annotated target, axes (row, column).
+        """
+        place, cover = [], []
+        for tokens, grid, mask, organ in zip(features, grids, masks, organs, strict=True):
+            place.append(functional.mse_loss(self.place(tokens), _cell_centres(grid)))
+            known = [0, *(1 + self.targets[name] for name in organ)]
+            truth = torch.stack([mask, *organ.values()], -1).flatten(0, 1)
+            logits = self.cover(tokens)[:, known]
+            # Targets cover few cells; without weight the answer "nowhere" is nearly right.
+            weight = 1.0 + 4.0 * truth
+            cover.append(functional.binary_cross_entropy_with_logits(logits, truth, weight))
+        return {"place": torch.stack(place).mean(), "cover": torch.stack(cover).mean()}
+
+
+class CoordinateLoss:
+    """Cross entropy of the reply, with soft labels for coordinates.
+
+    Args:
+        tokenizer: One made by `ibistrain.tokenizer`.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._numbers = torch.tensor(number_ids(tokenizer))
+        self._leads = torch.tensor(tokenizer.convert_tokens_to_ids([X_LEAD, Y_LEAD]))
+        steps = torch.arange(100)
+        self._soft = torch.softmax(-((steps[:, None] - steps) ** 2) / (2 * SIGMA**2), dim=1)
+        self._value = torch.full((len(tokenizer),), -1)
+        self._value[self._numbers] = steps
+
+    def coarse(self, labels: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """Positions that predict the first two digits of a coordinate, axes as `labels`.
+
+        Args:
+            labels: Token to predict at each position, `IGNORE` where there is none.
+            ids: Token that stands at each position.
+        """
+        return torch.isin(ids, self._leads) & self._is_number(labels)
+
+    def __call__(
+        self, logits: torch.Tensor, labels: torch.Tensor, ids: torch.Tensor
+    ) -> torch.Tensor:
+        """Weighted mean loss.
+
+        Args:
+            logits: Axes (position, vocabulary).
+            labels: Token to predict at each position.
+            ids: Token that stands at each position.
+        """
+        learn = labels != IGNORE
+        logits, labels, ids = logits[learn], labels[learn], ids[learn]
+        loss = functional.cross_entropy(logits, labels, reduction="none")
+        coarse = self.coarse(labels, ids)
+        fine = self._is_number(labels) & self._is_number(ids)
+        soft = self._soft[self._value[labels[coarse]]]
+        scores = functional.log_softmax(logits[coarse], dim=-1)[:, self._numbers]
+        loss = loss.masked_scatter(coarse, -(soft * scores).sum(-1))
+        weight = torch.ones_like(loss)
+        weight[coarse], weight[fine] = COARSE_WEIGHT, FINE_WEIGHT
+        return (weight * loss).sum() / weight.sum()
+
+    def _is_number(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self._value[tokens.clamp(min=0)] >= 0
+
+
+def looking_loss(
+    attentions: Sequence[torch.Tensor],
+    queries: torch.Tensor,
+    blocks: torch.Tensor,
+    is_image: torch.Tensor,
+    regions: Sequence[Sequence[torch.Tensor | None]],
+) -> torch.Tensor:
+    """How far the taught heads look away from the target while coordinates are written.
+
+    Args:
+        attentions: One tensor a taught layer, axes (batch, head, query, key).
+        queries: Positions at which to look, axes (batch, position).
+        blocks: Block of each position, axes (batch, position).
+        is_image: Which positions are vision tokens, axes (batch, position).
+        regions: Where to look, a map that sums to 1 for each picture and question.
+    """
+    losses = []
+    for row, maps in enumerate(regions):
+        for block, region in enumerate(maps, start=1):
+            here = queries[row] & (blocks[row] == block)
+            if region is None or not here.any():
+                continue
+            for attention in attentions:
+                weights = attention[row, 0, here][:, is_image[row]]
+                losses.append(-(region.flatten() * (weights + 1e-6).log()).sum(-1).mean())
+    return torch.stack(losses).mean() if losses else torch.zeros(())
+
+
+def _cell_centres(grid: tuple[int, int]) -> torch.Tensor:
+    rows, columns = ((torch.arange(n) + 0.5) / n for n in grid)
+    return torch.cartesian_prod(rows, columns)
