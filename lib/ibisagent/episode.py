@@ -17,7 +17,7 @@ from enum import Enum
 from ibisagent.actions import Click, Malformed, Reply, Terminate, parse
 from ibisagent.errors import EpisodeEnded, IBISAgentError, PolicyFailed
 from ibisagent.overlay import overlay
-from ibisagent.policies.base import Observation, Policy
+from ibisagent.policies.base import Cancelled, Observation, Policy, never
 from ibisagent.prompts import PromptProfile
 from ibisagent.tools.base import RGB, Mask, Segmentation, SegmentationTool
 
@@ -228,28 +228,30 @@ class Episode:
 
 
 OnStep = Callable[[Episode, Step], None]
-Cancelled = Callable[[], bool]
 
 
 def run(
     episodes: Sequence[Episode],
     policy: Policy,
     on_step: OnStep | None = None,
-    cancelled: Cancelled = lambda: False,
+    cancelled: Cancelled = never,
 ) -> None:
     """Play episodes side by side until all have ended.
 
     The policy is asked for all open episodes at once, so that a model can batch; the tool is
-    asked one by one. `cancelled` is read before every call of the policy and of the tool.
+    asked one by one. `cancelled` is read before every call of the policy and of the tool, and by
+    the policy while it writes; a reply that was being written is thrown away.
 
     Raises:
         PolicyFailed: The policy raised. Steps taken so far stay in the episodes.
+        PolicyUnavailable: The policy's server does not answer; likewise.
     """
     while open_episodes := [episode for episode in episodes if episode.stop is None]:
         if cancelled():
             break
         began = time.perf_counter()
-        replies = _ask(policy, [episode.observe() for episode in open_episodes])
+        seen = [episode.observe() for episode in open_episodes]
+        replies = _ask(policy, seen, cancelled)
         seconds = (time.perf_counter() - began) / len(open_episodes)
         for episode, raw in zip(open_episodes, replies, strict=True):
             if cancelled():
@@ -261,9 +263,9 @@ def run(
         episode.cancel()
 
 
-def _ask(policy: Policy, observations: list[Observation]) -> list[str]:
+def _ask(policy: Policy, observations: list[Observation], cancelled: Cancelled) -> list[str]:
     try:
-        return policy.replies(observations)
+        return policy.replies(observations, cancelled=cancelled)
     except IBISAgentError:
         raise
     except Exception as error:

@@ -21,7 +21,7 @@ class IBISAgentError(Exception):
     code: ClassVar[str] = "ibisagent_error"
 
     def __init__(self, message: str, fix: str) -> None:
-        super().__init__(message)
+        super().__init__(message, fix)  # both, so that it can be pickled
         self.message = message
         self.fix = fix
 
@@ -105,6 +105,12 @@ class PolicyFailed(IBISAgentError):
     """The policy raised while it was asked for a reply."""
 
     code = "policy_failed"
+
+
+class PolicyUnavailable(IBISAgentError):
+    """The server that runs the policy cannot be reached, is overloaded, or answers wrongly."""
+
+    code = "policy_unavailable"
 
 
 class EpisodeEnded(IBISAgentError):

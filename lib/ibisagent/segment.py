@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ibisagent.agent import Agent
-from ibisagent.episode import Cancelled, Episode, Limits, Step, StopReason, run
+from ibisagent.episode import Episode, Limits, Step, StopReason, run
 from ibisagent.errors import InvalidRequest, SliceOutOfRange
+from ibisagent.policies.base import Cancelled, never
 from ibisagent.slices import Plane, SliceView
 from ibisagent.trajectory import SliceRecord, Trajectory, record
 from ibisagent.vocabulary import check_prompt
@@ -98,7 +99,7 @@ def segment(
     agent: Agent,
     name: str = "image",
     on_step: OnSliceStep | None = None,
-    cancelled: Cancelled = lambda: False,
+    cancelled: Cancelled = never,
 ) -> SegmentResult:
     """Let the agent segment an image.
 

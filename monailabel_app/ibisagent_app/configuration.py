@@ -10,7 +10,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ibisagent.errors import InvalidRequest, ModelNotFound
-from ibisagent.policies import EMBEDDED, embedded_checkpoint
+from ibisagent.policies import EMBEDDED, ENDPOINT, embedded_checkpoint
+from ibisagent.policies.checkpoint_source import FORMS, CheckpointSource
 from ibisagent.prompts import PROFILE_FILE, PromptProfile, load_profile
 from ibisagent.torch_device import resolve_device
 
@@ -20,7 +21,7 @@ MODEL_CARD = "README.md"
 """Name under which a checkpoint folder describes itself, as on model hubs."""
 
 _OF_MONAILABEL = {"server_mode"}
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_CHECKPOINT_FILES = ("config.json", "adapter_config.json")
 
 
 class Configuration(BaseModel):
@@ -31,7 +32,7 @@ class Configuration(BaseModel):
     policy: str = Field(
         default=EMBEDDED,
         min_length=1,
-        description="'embedded', a checkpoint folder, or a hub name owner/model.",
+        description=f"'embedded', {FORMS}, or endpoint:ADDRESS#MODEL.",
     )
     tool: str = Field(
         default="embedded",
@@ -72,7 +73,7 @@ def read_configuration(conf: Mapping[str, str]) -> Configuration:
 
 
 def checkpoint_folder(configuration: Configuration) -> Path | None:
-    """Folder of the policy's checkpoint; None for one that comes from a hub.
+    """Folder of the policy's checkpoint; None for one on a hub or behind an endpoint.
 
     Raises:
         ModelNotFound: There is no such folder, or it holds no checkpoint.
@@ -80,14 +81,15 @@ def checkpoint_folder(configuration: Configuration) -> Path | None:
     policy = configuration.policy
     if policy == EMBEDDED:
         return embedded_checkpoint()
-    if (Path(policy) / "config.json").is_file():
-        return Path(policy)
-    if _HUB_NAME.fullmatch(policy) and not Path(policy).exists():
+    if policy.startswith(ENDPOINT):
         return None
-    raise ModelNotFound(
-        f"There is no checkpoint at {policy}.",
-        f"Give as policy {Configuration.model_fields['policy'].description}",
-    )
+    source = CheckpointSource.parse(policy)
+    if source.on_hub:
+        return None
+    folder = Path(source.name)
+    if not any((folder / name).is_file() for name in _CHECKPOINT_FILES):
+        raise ModelNotFound(f"There is no checkpoint in the folder {policy}.", f"Give {FORMS}.")
+    return folder
 
 
 def load_profile_of(configuration: Configuration) -> PromptProfile:
@@ -109,16 +111,22 @@ def describe(configuration: Configuration, profile: PromptProfile) -> str:
     knows = f"It has learnt to find: {known}." if known else "It takes any text as prompt."
     folder = checkpoint_folder(configuration)
     card = _first_paragraph(folder)
-    policy = folder.name if folder else configuration.policy
-    kind, _, weights = configuration.tool.rpartition(":")  # paths are the server's own business
-    tool = f"{kind} {Path(weights).name}".strip()
-    model = f"Policy: {policy}; tool: {tool}."
+    model = f"Policy: {_public(configuration.policy)}; tool: {_public(configuration.tool)}."
     return " ".join(part for part in (_WHAT_IT_IS, card, knows, model) if part)
 
 
 _WHAT_IT_IS = (
     "An agent that looks, thinks aloud and clicks until the target of your prompt is segmented."
 )
+
+
+def _public(spec: str) -> str:
+    """A policy or tool without paths and addresses, which are the server's own business."""
+    if spec.startswith(ENDPOINT):
+        return "a model server"
+    kind, _, place = spec.rpartition(":")
+    name = Path(place).name if kind or Path(place).exists() else place
+    return f"{kind} {name}".strip()
 
 
 def _first_paragraph(folder: Path | None) -> str:

@@ -71,6 +71,7 @@ STATUS: dict[type[errors.IBISAgentError], HTTPStatus] = {
     errors.InvalidProfile: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.MissingPackage: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ModelNotFound: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.PolicyUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ToolOutOfMemory: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.OutputNotWritable: HTTPStatus.INSUFFICIENT_STORAGE,
 }

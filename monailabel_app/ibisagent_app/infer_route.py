@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import (
@@ -30,7 +31,7 @@ from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.utils.app import app_instance
 from starlette.exceptions import HTTPException
 
-from ibisagent.errors import InvalidRequest
+from ibisagent.errors import IBISAgentError, InvalidRequest
 from ibisagent_app.errors import (
     RequestTooLarge,
     UnknownModel,
@@ -62,7 +63,9 @@ class NamedErrorsRoute(APIRoute):
             except InvalidRequest as error:
                 raise to_http(error) from error
             except HTTPException as error:
-                raise _form_error(error) from error
+                if has_detail(error) or error.status_code != HTTPStatus.BAD_REQUEST:
+                    raise
+                raise to_http(_unread_form(error)) from error
 
         return handle_naming_errors
 
@@ -174,15 +177,11 @@ def _misfit(error: RequestValidationError) -> InvalidRequest:
     return InvalidRequest(f"{name!r}: {first['msg']}.", "See /docs for what this address takes.")
 
 
-def _form_error(error: HTTPException) -> HTTPException:
-    """Give the form parser's bare sentences a code and a fix."""
-    if has_detail(error) or error.status_code != 400:
-        return error
+def _unread_form(error: HTTPException) -> IBISAgentError:
+    """What the form parser's bare sentence means."""
     if "maximum size" in str(error.detail):
-        return to_http(_params_too_large())
-    return to_http(
-        InvalidRequest(f"The form could not be read: {error.detail}", "Send multipart/form-data.")
-    )
+        return _params_too_large()
+    return InvalidRequest(f"The form could not be read: {error.detail}", "Send a whole form.")
 
 
 def _params_too_large() -> RequestTooLarge:

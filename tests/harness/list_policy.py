@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ibisagent.policies.base import Observation
+from ibisagent.policies.base import Cancelled, Observation, never
 
 TERMINATE = "<think>It fits.</think><action>Terminate</action><answer>Done.</answer>"
 
@@ -32,7 +32,9 @@ class ListPolicy:
 
     name = "list-policy"
 
-    def replies(self, observations: Sequence[Observation]) -> list[str]:
+    def replies(
+        self, observations: Sequence[Observation], cancelled: Cancelled = never
+    ) -> list[str]:
         self.calls.append(len(observations))
         self.seen.extend(observations)
         return [self._next() for _ in observations]

@@ -13,6 +13,7 @@ from ibisagent.actions import Click, Malformed, Reply, Terminate
 from ibisagent.episode import Author, Episode, Limits, Step, StopReason, run
 from ibisagent.errors import EpisodeEnded, PolicyFailed, ToolOutOfMemory
 from ibisagent.overlay import overlay
+from ibisagent.policies.base import Cancelled, never
 from ibisagent.prompts import PromptProfile
 from ibisagent.tools.base import Segmentation
 
@@ -360,7 +361,7 @@ class ScriptByShade:
     def __init__(self) -> None:
         self._scripts: dict[int, Iterator[str]] = {n: iter(s) for n, s in enumerate(SCRIPTS)}
 
-    def replies(self, observations: list) -> list[str]:
+    def replies(self, observations: list, cancelled: Cancelled = never) -> list[str]:
         return [next(self._scripts[int(seen.pictures[0][0, 0, 0])]) for seen in observations]
 
 

@@ -17,6 +17,7 @@ from app_client import Client  # noqa: E402
 from app_studies import write_studies  # noqa: E402
 
 from demo.server import Server  # noqa: E402
+from ibisagent.agent import Agent  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +33,14 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     conf = {"policy": str(checkpoint), "max_steps": "7", "colour": "green"}
     with Server(studies, folder / "log.txt", HERE / "obedient_app", conf) as server:
         yield Client(server, studies)
+
+
+@pytest.fixture
+def obedient_agent() -> Agent:
+    """The agent that does as its prompt says, in this process."""
+    sys.path.insert(0, str(HERE / "obedient_app"))
+    try:
+        from obedient import obedient_agent
+    finally:
+        sys.path.pop(0)
+    return obedient_agent("", "", "", "")

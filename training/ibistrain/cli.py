@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from pathlib import Path
@@ -81,6 +82,31 @@ def embedded(
     config = EmbeddedConfig(steps=steps, batch=batch, learning_rate=learning_rate, seed=seed)
     maker = ExampleMaker(profile, catalogue.synonyms, config.strength)
     train_embedded(start, out, pictures, weights, moments, maker, profile, config)
+
+
+@app.command()
+def publish(
+    data: Data,
+    checkpoint: Annotated[Path, typer.Option(help="The model/ folder of a run.")],
+    results: Annotated[Path, typer.Option(help="results.json of its evaluation.")],
+    out: Out,
+) -> None:
+    """Write a checkpoint for use, with a model card that compares it to the position prior."""
+    from ibisagent.evaluation_cases import CaseSettings, plan_cases
+    from ibisagent.manifest import load_manifest
+    from ibistrain.corpus import load_corpus
+    from ibistrain.model_card import write_card
+    from ibistrain.position_prior import position_prior, prior_hits
+    from ibistrain.publish import publish as write
+
+    catalogue = load_catalogue()
+    pictures = load_corpus(data, catalogue)
+    report = json.loads(results.read_text(encoding="utf-8"))
+    asked = {key: report["settings"][key] for key in CaseSettings.model_fields}
+    sets = [load_manifest(data / name) for name in report["settings"]["sets"]]
+    cases = plan_cases(sets, CaseSettings.model_validate(asked))
+    hits = prior_hits(cases, position_prior(pictures))
+    write(checkpoint, out, write_card(data, catalogue, pictures, report, hits))
 
 
 def main() -> None:

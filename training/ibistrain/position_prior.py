@@ -7,13 +7,17 @@ baseline of every first click.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from ibisagent.actions import Click
+from ibisagent.evaluation_cases import Case
+from ibisagent.slices import Plane, SliceView
 from ibisagent.tools.base import Mask
+from ibisagent.volume import read_image
 from ibistrain.corpus import LabelledPicture
 
 GRID = 64
@@ -49,3 +53,28 @@ def _best(subjects: Mapping[tuple[str, str], list[NDArray[np.float64]]]) -> Clic
 def _on_grid(mask: Mask) -> NDArray[np.float64]:
     image = Image.fromarray(mask.astype(np.uint8) * 255)
     return np.asarray(image.resize((GRID, GRID), Image.Resampling.NEAREST), float) / 255
+
+
+def prior_hits(
+    cases: Iterable[Case], prior: Mapping[str, Click]
+) -> dict[tuple[str, str], list[bool]]:
+    """Whether the prior's click lies on the target, for the questions of an evaluation.
+
+    Args:
+        cases: Questions, as `ibisagent.evaluation_cases.plan_cases` gives them.
+        prior: From `position_prior`; a label it does not know is passed over.
+
+    Returns:
+        (set, label) to one outcome for each question whose target is present.
+    """
+    hits: dict[tuple[str, str], list[bool]] = {}
+    for item, group in groupby(cases, key=lambda case: case.item):
+        truths = item.read()
+        views: dict[Plane, SliceView] = {}
+        for case in group:
+            if case.present and case.label in prior:
+                view = views.setdefault(case.plane, SliceView(read_image(item.image), case.plane))
+                truth = view.from_volume(truths[case.label], case.index)
+                place = (item.set_name, case.label)
+                hits.setdefault(place, []).append(hit(prior[case.label], truth))
+    return hits

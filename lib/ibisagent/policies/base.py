@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ibisagent.actions import Click
 from ibisagent.tools.base import RGB, Mask
+
+Cancelled = Callable[[], bool]
+"""Asked often, perhaps from another thread: must be quick. True means stop as soon as you can."""
+
+
+def never() -> bool:
+    """For those who have nobody to cancel them."""
+    return False
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +49,19 @@ class Policy(Protocol):
         """Identity for trajectories and logs: backend, checkpoint and version."""
         ...
 
-    def replies(self, observations: Sequence[Observation]) -> list[str]:
+    def replies(
+        self, observations: Sequence[Observation], cancelled: Cancelled = never
+    ) -> list[str]:
         """One raw reply an observation, in order. Replies are free text; `actions.parse` reads
         them.
 
+        Args:
+            observations: What is seen, one an episode.
+            cancelled: Read while a reply is written, where that takes long. Once it is true,
+                replies may be cut short or empty; whoever cancelled throws them away.
+
         Raises:
             PolicyFailed: The model could not be run.
+            PolicyUnavailable: The server that runs the model does not answer.
         """
         ...

@@ -1,24 +1,29 @@
 """A policy that runs a vision-language model on this machine, through transformers.
 
 Any checkpoint that `AutoModelForImageTextToText` and `AutoProcessor` load will do: the tiny
-default, IBIS and its base Qwen2.5-VL, and others. Nothing here knows which.
+default, IBIS and its base Qwen2.5-VL, Qwen3-VL, Gemma 3 and others. Nothing here knows which.
 """
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import StoppingCriteriaList
 
-from ibisagent.errors import ModelNotFound
-from ibisagent.policies.base import Observation
-from ibisagent.prompts import PROFILE_FILE, PromptProfile, load_profile
-from ibisagent.torch_device import resolve_device
+from ibisagent.errors import PolicyFailed
+from ibisagent.policies.base import Cancelled, Observation, never
+from ibisagent.policies.checkpoint import load_checkpoint
+from ibisagent.policies.picture_size import fitted
+from ibisagent.policies.stopping import StopWhenCancelled
+from ibisagent.tools.base import RGB
+from ibisagent.tools.out_of_memory import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -30,14 +35,19 @@ class LocalPolicy:
     """Replies by greedy generation with a checkpoint in memory.
 
     Args:
-        checkpoint: Folder with weights, configuration, tokenizer and processor, or a hub name.
+        checkpoint: Folder with weights, configuration, tokenizer and processor; a LoRA adapter's
+            folder; or a hub name ``owner/model@revision#sub-folder``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         max_new_tokens: Length limit of a reply.
-        temperature: 0 for greedy; above 0 to sample (seed torch beforehand to reproduce).
+        temperature: 0 for greedy; above 0 to sample.
+        seed: Of the samples: the same seed and observations give the same replies.
+        max_pixels: Larger pictures are scaled down to this; None leaves it to the checkpoint.
+        four_bit: Whether to quantise the weights to 4 bits (needs bitsandbytes).
 
     Raises:
-        ModelNotFound: The checkpoint does not exist or is incomplete.
+        ModelNotFound: The checkpoint does not exist, is incomplete, or of another kind.
         DeviceUnavailable: The device is not there.
+        MissingPackage: An option or an adapter needs a package that is not installed.
     """
 
     def __init__(
@@ -46,69 +56,105 @@ class LocalPolicy:
         device: str = "auto",
         max_new_tokens: int = MAX_NEW_TOKENS,
         temperature: float = 0.0,
+        seed: int = 0,
+        max_pixels: int | None = None,
+        four_bit: bool = False,
     ) -> None:
-        self._device = resolve_device(device)
-        self._processor, self._model = _load(str(checkpoint), self._device)
+        loaded = load_checkpoint(str(checkpoint), device, four_bit)
+        self._model, self._processor = loaded.model, loaded.processor
         self._max_new_tokens = max_new_tokens
         self._temperature = temperature
-        self.name = f"local:{Path(checkpoint).name}"
-        self.profile = _own_profile(Path(checkpoint))
+        self._seed = seed
+        self._max_pixels = max_pixels
+        self.name = loaded.label
+        self.profile = loaded.profile
 
-    def replies(self, observations: Sequence[Observation]) -> list[str]:
-        """One reply an observation, generated as one batch."""
+    def sampling(self, temperature: float, seed: int) -> LocalPolicy:
+        """The same weights, not loaded again, with another way of choosing words."""
+        other = copy.copy(self)
+        other._temperature, other._seed = temperature, seed
+        return other
+
+    def replies(
+        self, observations: Sequence[Observation], cancelled: Cancelled = never
+    ) -> list[str]:
+        """One reply an observation, generated as one batch, or as many as memory allows.
+
+        Raises:
+            PolicyFailed: The device has no room even for one observation.
+        """
+        if not observations:
+            return []
+        try:
+            return self._generate(observations, cancelled)
+        except (MemoryError, RuntimeError) as error:
+            if not (isinstance(error, MemoryError) or is_out_of_memory(error)):
+                raise
+            if len(observations) == 1:
+                raise self._too_large() from error
+        # Outside of the handler, which would hold on to the tensors of the failed attempt.
+        torch.cuda.empty_cache()
+        half = len(observations) // 2
+        logger.warning("no memory for %d replies at once; halving", len(observations))
+        parts = observations[:half], observations[half:]
+        return [reply for part in parts for reply in self.replies(part, cancelled)]
+
+    def _generate(self, observations: Sequence[Observation], cancelled: Cancelled) -> list[str]:
+        inputs = self._inputs(observations)
+        with torch.inference_mode(), self._seeded():
+            output = self._model.generate(
+                **inputs,
+                **self._choice(),
+                max_new_tokens=self._max_new_tokens,
+                stopping_criteria=StoppingCriteriaList([StopWhenCancelled(cancelled)]),
+                pad_token_id=self._processor.tokenizer.pad_token_id,
+            )
+        new = output[:, inputs["input_ids"].shape[1] :]
+        decoded: list[str] = self._processor.batch_decode(new, skip_special_tokens=True)
+        return decoded
+
+    def _inputs(self, observations: Sequence[Observation]) -> Any:
         texts = [
             self._processor.apply_chat_template(
                 seen.messages, tokenize=False, add_generation_prompt=True
             )
             for seen in observations
         ]
-        pictures = [[Image.fromarray(picture) for picture in o.pictures] for o in observations]
-        inputs = self._processor(
-            text=texts, images=pictures, return_tensors="pt", padding=True, padding_side="left"
-        ).to(self._device)
-        with torch.inference_mode():
-            output = self._model.generate(**inputs, **self._sampling())
-        new = output[:, inputs["input_ids"].shape[1] :]
-        decoded: list[str] = self._processor.batch_decode(new, skip_special_tokens=True)
-        return decoded
-
-    def _sampling(self) -> dict[str, Any]:
-        options: dict[str, Any] = {"max_new_tokens": self._max_new_tokens}
-        if self._temperature > 0:
-            return {**options, "do_sample": True, "temperature": self._temperature}
-        return {**options, "do_sample": False}
-
-
-def _load(checkpoint: str, device: torch.device) -> tuple[Any, Any]:
-    dtype = "auto" if device.type == "cuda" else torch.float32
-    try:
-        processor = AutoProcessor.from_pretrained(checkpoint)
-        model, report = AutoModelForImageTextToText.from_pretrained(
-            checkpoint, dtype=dtype, use_safetensors=True, output_loading_info=True
+        pictures = [[self._picture(picture) for picture in o.pictures] for o in observations]
+        batch = self._processor(
+            text=texts,
+            images=pictures,
+            return_tensors="pt",
+            padding=True,
+            padding_side="left",  # replies must follow their prompts without a gap
+            add_special_tokens=False,  # the chat template has written them
         )
-        _refuse_gaps(processor, report)
-    except Exception as error:  # each file of a checkpoint is read by a library with its own types
-        raise ModelNotFound(
-            f"No usable checkpoint at {checkpoint}: {_first_line(error)}",
-            "Give a folder with config.json, *.safetensors, tokenizer and processor files, or a "
-            "hub name that this machine can reach.",
-        ) from error
-    logger.info("loaded %s on %s", checkpoint, device)
-    return processor, model.to(device).eval()
+        return batch.to(self._model.device, self._model.dtype)
 
+    def _picture(self, picture: RGB) -> Image.Image:
+        if self._max_pixels is None:
+            return Image.fromarray(picture)
+        return fitted(picture, self._max_pixels)
 
-def _refuse_gaps(processor: Any, report: dict[str, Any]) -> None:
-    """Transformers loads these with a warning; the replies would be noise, or fail later."""
-    if missing := sorted(report["missing_keys"]):
-        raise ValueError(f"{len(missing)} weights are missing, {missing[0]} among them.")
-    if not processor.chat_template:
-        raise ValueError("it has no chat template.")
+    def _choice(self) -> dict[str, Any]:
+        if self._temperature > 0:
+            return {"do_sample": True, "temperature": self._temperature}
+        # None: a checkpoint's own sampling defaults would only cause warnings here.
+        return {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
 
+    @contextmanager
+    def _seeded(self) -> Iterator[None]:
+        """A seed of our own for the block; nobody else's random numbers are disturbed."""
+        if self._temperature == 0:
+            yield
+            return
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            torch.manual_seed(self._seed)
+            yield
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
-
-
-def _own_profile(checkpoint: Path) -> PromptProfile | None:
-    """The profile that the checkpoint brings, if it brings one."""
-    return load_profile(checkpoint) if (checkpoint / PROFILE_FILE).is_file() else None
+    def _too_large(self) -> PolicyFailed:
+        return PolicyFailed(
+            f"The policy {self.name} has no room on {self._model.device} for one picture.",
+            "Lower max_pixels, load the weights in 4 bits, close other programs that use the "
+            "device, or serve the model from a larger machine.",
+        )

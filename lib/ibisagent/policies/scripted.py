@@ -18,7 +18,7 @@ from scipy import ndimage
 from ibisagent.actions import Click, Reply, Terminate, format_reply
 from ibisagent.metrics import iou
 from ibisagent.policies import narration
-from ibisagent.policies.base import Observation
+from ibisagent.policies.base import Cancelled, Observation, never
 from ibisagent.tools.base import Mask
 
 NEAR_CENTRE = 0.7
@@ -45,13 +45,13 @@ class ScriptedAnnotator:
         self._stop_iou = stop_iou
         self._rng = rng
 
-    def replies(self, observations: Sequence[Observation]) -> list[str]:
+    def replies(
+        self, observations: Sequence[Observation], cancelled: Cancelled = never
+    ) -> list[str]:
         """One reply an observation, all judged against the same truth."""
         return [
             format_reply(
-                annotate(
-                    self._truth, seen.mask, self._target, self._stop_iou, self._rng, self._rng
-                )
+                annotate(self._truth, seen.mask, self._target, self._stop_iou, self._rng, self._rng)
             )
             for seen in observations
         ]

@@ -17,7 +17,7 @@ import torch
 
 from ibisagent.actions import Click
 from ibisagent.agent import Agent
-from ibisagent.policies.base import Observation
+from ibisagent.policies.base import Cancelled, Observation, never
 from ibisagent.prompts import load_profile
 from ibisagent.tools.base import RGB, Segmentation
 from ibisagent.tools.out_of_memory import out_of_memory_named
@@ -28,7 +28,9 @@ OUT_OF_MEMORY = Click(0.123, 0.321)
 class ObedientPolicy:
     name = "obedient"
 
-    def replies(self, observations: Sequence[Observation]) -> list[str]:
+    def replies(
+        self, observations: Sequence[Observation], cancelled: Cancelled = never
+    ) -> list[str]:
         return [self._reply(seen) for seen in observations]
 
     def _reply(self, seen: Observation) -> str:

@@ -1,0 +1,69 @@
+"""The corpus from real sets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ibisagent.subjects import is_held_back
+from ibistrain.catalogue import Catalogue, load_catalogue
+from ibistrain.corpus import MAX_SIDE, by_set_and_subject, load_corpus
+
+
+@pytest.fixture(scope="module")
+def some(data_dir):
+    return load_corpus(data_dir, load_catalogue(), sets=["ct_spleen_msd", "vol_totalseg_ct_mr"])
+
+
+def test_no_subject_is_on_both_sides(data_dir):
+    sides = [
+        {(p.set_name, p.subject) for p in load_corpus(data_dir, load_catalogue(), side, SETS)}
+        for side in (False, True)
+    ]
+    assert all(sides)
+    assert not sides[0] & sides[1]
+
+
+SETS = ["ct_spleen_msd", "mr_spine_spider", "us_breast_busbra"]
+
+
+def test_the_demo_image_is_in_no_training(data_dir):
+    training = load_corpus(data_dir, load_catalogue(), sets=["vol_mr_brain_atlas"])
+    assert training
+    assert not any("mni152" in picture.name for picture in training)
+    assert is_held_back("vol_mr_brain_atlas", "mni152_2009a_t1")
+
+
+def test_left_is_on_the_right_of_an_axial_picture(some):
+    axial = [p for p in some if p.name.startswith("ct_3mm/axial")]
+    both = [p for p in axial if {"kidney left", "kidney right"} <= set(p.present)]
+    assert both
+    for picture in both:
+        left, right = (
+            np.nonzero(picture.truth(f"kidney {side}"))[1].mean() for side in ("left", "right")
+        )
+        assert left > right
+
+
+def test_pictures_are_small_and_labelled(some):
+    assert {p.set_name for p in some} == {"ct_spleen_msd", "vol_totalseg_ct_mr"}
+    for picture in some:
+        assert max(picture.labels.shape) <= MAX_SIDE
+        assert picture.rgb.shape == (*picture.labels.shape, 3)
+        assert not set(picture.present) & set(picture.absent)
+
+
+def test_unions_cover_their_parts(some):
+    picture = next(p for p in some if "vertebra" in p.present and p.name.startswith("ct_3mm/"))
+    assert len(picture.targets["vertebra"]) > 3
+
+
+def test_grouping_keeps_only_what_can_be_asked(some):
+    groups = by_set_and_subject(some)
+    assert set(groups) == {"ct_spleen_msd", "vol_totalseg_ct_mr"}
+    assert all(p.present for subjects in groups.values() for ps in subjects.values() for p in ps)
+
+
+def test_the_catalogue_names_existing_sets(data_dir):
+    catalogue: Catalogue = load_catalogue()
+    assert all((data_dir / name / "manifest.json").is_file() for name in catalogue.sets)

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from ibisagent_app.configuration import describe, load_profile_of, read_configuration
+
+from ibisagent.errors import (
+    DeviceUnavailable,
+    IBISAgentError,
+    InvalidProfile,
+    InvalidRequest,
+    ModelNotFound,
+)
+from ibisagent.prompts import load_profile
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    folder = tmp_path / "kidneys-7b"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+def test_values_come_as_text(checkpoint: Path) -> None:
+    conf = {"policy": str(checkpoint), "max_steps": "3", "device": "cpu", "server_mode": "false"}
+    configuration = read_configuration(conf)
+    assert configuration.max_steps == 3
+    assert (configuration.tool, configuration.prompts) == ("embedded", "")
+
+
+def test_hub_name_needs_no_folder() -> None:
+    configuration = read_configuration({"policy": "owner/model-7b"})
+    assert load_profile_of(configuration).name == "default"
+    assert "owner/model-7b" in describe(configuration, load_profile())
+
+
+def test_endpoint_is_not_shown_to_clients() -> None:
+    configuration = read_configuration({"policy": "endpoint:http://gpu-box:8000/v1#ibis"})
+    assert "gpu-box" not in describe(configuration, load_profile_of(configuration))
+
+
+def test_unknown_key_is_warned_of(checkpoint: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        read_configuration({"policy": str(checkpoint), "polcy": "x", "server_mode": "true"})
+    (record,) = caplog.records
+    assert "polcy" in record.getMessage()
+    assert "max_steps" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kind"),
+    [
+        ("max_steps", "many", InvalidRequest),
+        ("max_steps", "0", InvalidRequest),
+        ("max_steps", "51", InvalidRequest),
+        ("device", "", InvalidRequest),
+        ("device", "abacus", DeviceUnavailable),
+        ("policy", "no-such-folder", ModelNotFound),
+        ("policy", "./a/b/c", ModelNotFound),
+        ("tool", "hammer", InvalidRequest),
+        ("tool", "sam:vit_b:missing.pth", ModelNotFound),
+        ("tool", "medsam:missing.pth", ModelNotFound),
+    ],
+)
+def test_wrong_value_is_named(
+    checkpoint: Path, key: str, value: str, kind: type[IBISAgentError]
+) -> None:
+    with pytest.raises(kind) as caught:
+        read_configuration({"policy": str(checkpoint), key: value})
+    assert caught.value.fix
+    assert "\n" not in str(caught.value)
+
+
+def test_folder_without_a_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound, match="no checkpoint in"):
+        read_configuration({"policy": str(tmp_path)})
+
+
+def test_checkpoint_brings_its_profile_and_card(checkpoint: Path) -> None:
+    (checkpoint / "prompts.yaml").write_text(
+        "name: own\nfirst: find {prompt}\nrefine: mend {prompt}\ntargets: [spleen, kidney left]\n"
+    )
+    (checkpoint / "README.md").write_text(
+        "---\nlicense: apache-2.0\n---\n\n# Kidneys\n\n| a |\n\nLearnt from\n60 CTs.\n\nMore.\n"
+    )
+    configuration = read_configuration({"policy": str(checkpoint)})
+    profile = load_profile_of(configuration)
+    assert profile.name == "own"
+    description = describe(configuration, profile)
+    assert "Learnt from 60 CTs." in description
+    assert "kidney left, spleen" in description
+    assert "kidneys-7b" in description
+    assert str(checkpoint.parent) not in description
+
+
+def test_named_profile_comes_before_the_checkpoints(checkpoint: Path) -> None:
+    (checkpoint / "prompts.yaml").write_text("not: valid")
+    configuration = read_configuration({"policy": str(checkpoint), "prompts": "default"})
+    assert load_profile_of(configuration).name == "default"
+
+
+def test_broken_profile(checkpoint: Path) -> None:
+    configuration = read_configuration({"policy": str(checkpoint), "prompts": "missing.yaml"})
+    with pytest.raises(InvalidProfile):
+        load_profile_of(configuration)
