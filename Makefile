@@ -111,3 +111,21 @@ $(LOCAL_UV):
 	python3 -m venv .venv-uv || { rm -rf .venv-uv; echo "Python 3 with its venv module is" \
 		"needed to set up (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
 	.venv-uv/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.8"
+
+# The embedded policy from nothing, about two hours on two cores; each step continues where it was
+# broken off. DATA= is the folder of labelled sets.
+DATA ?= $(or $(IBISAGENT_DATA),../shared/data)
+RUNS := runs
+.PHONY: embedded-default
+embedded-default: $(STAMP) ## train the embedded policy anew and publish it; DATA=folder
+	test -f $(RUNS)/start/config.json || $(BIN)/ibistrain init --data $(DATA) --out $(RUNS)/start
+	test -f $(RUNS)/first/model/config.json || $(BIN)/ibistrain embedded --data $(DATA) \
+		--start $(RUNS)/start --out $(RUNS)/first --steps 2600
+	$(BIN)/ibistrain simulate --data $(DATA) --out $(RUNS)/episodes.jsonl --episodes 400
+	test -f $(RUNS)/second/model/config.json || $(BIN)/ibistrain embedded --data $(DATA) \
+		--start $(RUNS)/first/model --states $(RUNS)/episodes.jsonl --out $(RUNS)/second \
+		--steps 1200 --learning-rate 5e-4
+	$(BIN)/ibisagent evaluate $(addprefix $(DATA)/,$(EVALUATED)) --out $(RUNS)/evaluation \
+		--policy $(RUNS)/second/model
+	$(BIN)/ibistrain publish --data $(DATA) --checkpoint $(RUNS)/second/model \
+		--results $(RUNS)/evaluation/results.json --out lib/ibisagent/policies/embedded

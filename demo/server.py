@@ -16,6 +16,8 @@ import requests
 
 APP = Path(__file__).resolve().parents[1] / "monailabel_app"
 HOST = "127.0.0.1"
+COMMAND = (sys.executable, "-m", "monailabel.main", "start_server")
+"""What the script `monailabel start_server` runs; an install by uv has no such script."""
 
 _ENVIRONMENT = {
     # MONAI Label would start an MLflow file store, which current MLflow no longer has.
@@ -57,7 +59,7 @@ class Server:
         log: Path,
         app: Path = APP,
         conf: Mapping[str, str] | None = None,
-        timeout: float = 240.0,
+        timeout: float = 600.0,
         on_wait: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self._studies, self._log, self._app = studies.resolve(), log.resolve(), app.resolve()
@@ -120,9 +122,7 @@ class Server:
     def _launch(self) -> None:
         port = _free_port()
         self.url = f"http://{HOST}:{port}"
-        # What the command `monailabel` runs; that script is no part of an install by uv.
-        command = [sys.executable, "-m", "monailabel.main", "start_server"]
-        command += ["--app", str(self._app), "--studies", str(self._studies)]
+        command = [*COMMAND, "--app", str(self._app), "--studies", str(self._studies)]
         command += ["--host", HOST, "--port", str(port)]
         for key, value in self._conf.items():
             command += ["--conf", key, value]

@@ -39,16 +39,22 @@ def film_strip(
         InvalidTrajectory: The picture, or the reference, has another size than the trajectory's
             slice, so it is another image.
     """
+    return draw_sheet(_title(trajectory), frames(trajectory, picture, profile, reference))
+
+
+def frames(
+    trajectory: Trajectory, picture: RGB, profile: PromptProfile, reference: Mask | None = None
+) -> list[Frame]:
+    """What the strip shows: one frame a turn, and the result. Arguments as for `film_strip`."""
     _check_sizes(trajectory, picture, reference)
     colour, alpha = profile.overlay_colour, profile.overlay_alpha
-    frames = []
+    turns = []
     mask = trajectory.start.decode()
     for number, step in enumerate(trajectory.steps, start=1):
-        frames.append(_turn(number, step, overlay(picture, mask, colour, alpha)))
+        turns.append(_turn(number, step, overlay(picture, mask, colour, alpha)))
         mask = step.mask.decode()
-    result = overlay(picture, mask, colour, alpha)
-    frames.append(_result(trajectory, result, mask, reference))
-    return draw_sheet(_title(trajectory), frames)
+    seen = overlay(picture, mask, colour, alpha)
+    return [*turns, _result(trajectory, seen, mask, reference)]
 
 
 def _check_sizes(trajectory: Trajectory, picture: RGB, reference: Mask | None) -> None:
@@ -69,14 +75,10 @@ def _check_sizes(trajectory: Trajectory, picture: RGB, reference: Mask | None) -
 
 def _title(trajectory: Trajectory) -> list[Text]:
     where = trajectory.slice
-    place = (
-        where.image
-        if where.plane == "picture"
-        else (f"{where.image}, {where.plane} slice {where.index}")
-    )
+    place = "" if where.plane == "picture" else f", {where.plane} slice {where.index}"
     return [
         Text(trajectory.prompt, size=TITLE, bold=True),
-        Text(f"{place} · {trajectory.policy} · {trajectory.tool}", GREY),
+        Text(f"{where.image}{place} · {trajectory.policy} · {trajectory.tool}", GREY),
     ]
 
 
@@ -92,12 +94,12 @@ def _turn(number: int, step: StepRecord, picture: RGB) -> Frame:
 
 
 def _words(step: StepRecord) -> Iterator[Text]:
+    if step.action.kind == "malformed":
+        yield Text(step.raw, GREY)
+        yield Text(f"Not understood: {step.reason}", RED, bold=True)
+        return
     if step.thought:
         yield Text(step.thought)
-    if step.action.kind == "malformed":
-        yield Text(f"Not understood: {step.reason}", RED, bold=True)
-        yield Text(step.raw, GREY)
-        return
     click = _click(step.action)
     colour = GREY if click is None else GREEN if click.positive else RED
     yield Text(format_action(click or Terminate()), colour, bold=True)

@@ -212,6 +212,8 @@ def _wrapped(text: Text, width: int) -> list[str]:
         *full, rest = _broken(word, font, width)
         lines += [*full, rest] if lines[-1] else []
         lines = lines if lines[-1] else [*full, rest]
+        if len(lines) > MAX_LINES:  # a text may be very long; the rest is not shown anyway
+            break
     if len(lines) > MAX_LINES:
         lines = [*lines[: MAX_LINES - 1], lines[MAX_LINES - 1][:-1] + "…"]
     return lines

@@ -39,6 +39,8 @@ def write_whole(path: Path, data: bytes) -> None:
 
 def _not_writable(path: Path, error: Exception) -> OutputNotWritable:
     reason = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        reason = "a file stands where a folder would have to be"
     return OutputNotWritable(
         f"{path} could not be written: {reason}.",
         "Give a folder that may be written to, on a disk with free space.",

@@ -180,9 +180,7 @@ def _where(view: SliceView, index: int, name: str, request: SegmentRequest) -> S
     )
 
 
-def _answer(
-    trajectories: Sequence[Trajectory], mask: NDArray[np.uint8], view: SliceView
-) -> str:
+def _answer(trajectories: Sequence[Trajectory], mask: NDArray[np.uint8], view: SliceView) -> str:
     if len(trajectories) == 1:
         only = trajectories[0]
         return only.answer or f"The agent stopped: {_reason(only.stop)}."

@@ -7,7 +7,6 @@ what the tool made of it, with which model and tool, and where in the volume.
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -22,6 +21,11 @@ from ibisagent.errors import InvalidTrajectory, OutputNotWritable
 from ibisagent.rle import Rle
 
 FORMAT: Literal["ibisagent-trajectory/1"] = "ibisagent-trajectory/1"
+CARRIED_FORMAT: Literal["ibisagent-carried/1"] = "ibisagent-carried/1"
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 class _Record(BaseModel):
@@ -79,6 +83,9 @@ class Trajectory(_Record):
     written: str = Field(description="Time of writing, ISO 8601, UTC.")
     prompt: str
     slice: SliceRecord
+    asked_because: str = Field(
+        default="", description="Of a volume: why the agent was asked on this slice."
+    )
     policy: str = Field(description="Identity of the policy.")
     tool: str = Field(description="Identity of the segmentation tool.")
     profile: str = Field(description="Name of the prompt profile.")
@@ -109,7 +116,7 @@ class Trajectory(_Record):
         partial = path.with_name(path.name + ".part")
         try:
             partial.write_text(self.model_dump_json(indent=1), encoding="utf-8")
-            os.replace(partial, path)
+            partial.replace(path)
         except OSError as error:
             with suppress(OSError):
                 partial.unlink()
@@ -134,6 +141,34 @@ class Trajectory(_Record):
             ) from error
 
 
+class CarriedSlice(_Record):
+    """A slice that the tool marked with a mask carried over; the agent was not asked."""
+
+    format: Literal["ibisagent-carried/1"] = CARRIED_FORMAT
+    version: str = Field(default=__version__, description="Version of the software.")
+    written: str = Field(default_factory=_now, description="Time of writing, ISO 8601, UTC.")
+    prompt: str
+    slice: SliceRecord
+    tool: str = Field(description="Identity of the segmentation tool.")
+    between: tuple[int, int] = Field(
+        description="The slices below and above, whose masks were carried over."
+    )
+    expected: Rle = Field(description="Their masks, blended for this slice: the tool's prior.")
+    clicks: list[ActionRecord] = Field(description="Clicks derived from the expected mask.")
+    mask: Rle = Field(description="What the tool made of it.")
+    score: float = Field(description="The tool's estimate of the mask's IoU, 0 to 1.")
+    agreement: float = Field(description="IoU of the mask with the expected one.")
+    overlap: float = Field(description="IoU of the mask with that of the nearer of both slices.")
+    tool_seconds: float
+
+    @model_validator(mode="after")
+    def _masks_fit_the_slice(self) -> CarriedSlice:
+        size = (self.slice.height, self.slice.width)
+        if self.expected.size != size or self.mask.size != size:
+            raise ValueError("a mask is not of the slice's height and width")
+        return self
+
+
 def record(episode: Episode, where: SliceRecord, policy: str) -> Trajectory:
     """Describe an episode as it stands.
 
@@ -145,7 +180,7 @@ def record(episode: Episode, where: SliceRecord, policy: str) -> Trajectory:
     start = episode.start.mask if episode.start else None
     blank = Rle.encode(episode.segmentation.mask & False)
     return Trajectory(
-        written=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        written=_now(),
         prompt=episode.prompt,
         slice=where,
         policy=policy,
@@ -181,7 +216,11 @@ def _action(reply: Reply | Malformed) -> ActionRecord:
         return ActionRecord(kind="malformed")
     if isinstance(reply.action, Terminate):
         return ActionRecord(kind="terminate")
-    click: Click = reply.action
+    return click_record(reply.action)
+
+
+def click_record(click: Click) -> ActionRecord:
+    """Describe a click."""
     return ActionRecord(kind="positive" if click.positive else "negative", x=click.x, y=click.y)
 
 

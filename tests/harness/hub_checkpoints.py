@@ -25,7 +25,6 @@ from transformers import (
 from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessor
 
 from ibisagent.prompts import load_profile
-from ibistrain.tiny import TinySize, build
 from ibistrain.tokenizer import (
     CHAT_TEMPLATE,
     IMAGE,
@@ -42,17 +41,7 @@ TEXTS = [
     "<think>I click on it.</think><action>Positive Point (0.2500, 0.7500)</action>",
     "<think>It fits.</think><action>Terminate</action><answer>The kidney is marked.</answer>",
 ]
-SIZE = TinySize(
-    picture=56, patch=14, merge=2, vision_width=32, vision_layers=2, vision_heads=2,
-    text_width=64, text_layers=2, text_heads=4, text_kv_heads=2, vocabulary=400,
-)  # fmt: skip
 _PATCHES = {"patch_size": 14, "merge_size": 2, "size": {"shortest_edge": 784, "longest_edge": 3136}}
-
-
-def qwen2_5_vl(folder: Path, seed: int = 0) -> Path:
-    """The family of the published IBIS weights and of the embedded default."""
-    build(folder, TEXTS, SIZE, seed)
-    return folder
 
 
 def as_released_by_qwen(folder: Path) -> Path:

@@ -20,6 +20,8 @@ from ibisagent.actions import (
 )
 from ibisagent.errors import InvalidClick
 
+unhurried = settings(deadline=None)  # wall time says more of the machine than of the code
+
 UNIT = st.floats(0.0, 1.0)
 WRITTEN = st.integers(0, 10_000).map(lambda value: value / 10_000)
 CLICKS = st.builds(Click, WRITTEN, WRITTEN, st.booleans())
@@ -39,11 +41,13 @@ def canonical_replies(draw: st.DrawFn) -> Reply:
     return Reply(thought, action, answer if isinstance(action, Terminate) else "")
 
 
+@unhurried
 @given(canonical_replies())
 def test_canonical_reply_is_read_back_unchanged(reply: Reply) -> None:
     assert parse(format_reply(reply)) == reply
 
 
+@unhurried
 @given(ROUGH_TEXT, CLICKS | st.just(Terminate()), ROUGH_TEXT)
 @example("<<think>think>Positive Point (0.1, 0.2)", Click(0.5, 0.5), "")
 @example("<think<think>>", Terminate(), "< <answer> answer>")
@@ -56,6 +60,7 @@ def test_no_free_text_can_change_the_action(
     assert parsed.action == action
 
 
+@unhurried
 @given(ROUGH_TEXT, st.builds(Click, UNIT, UNIT, st.booleans()) | st.just(Terminate()), ROUGH_TEXT)
 def test_writing_what_was_read_changes_nothing(
     thought: str, action: Click | Terminate, answer: str
@@ -66,6 +71,7 @@ def test_writing_what_was_read_changes_nothing(
     assert format_reply(parsed) == once
 
 
+@unhurried
 @given(ROUGH_TEXT | st.text())
 def test_any_text_is_a_reply_or_malformed(text: str) -> None:
     parsed = parse(text)
@@ -248,6 +254,7 @@ def test_hostile_thoughts_are_written_in_linear_time(piece: str) -> None:
     assert time.process_time() - began < 0.5
 
 
+@unhurried
 @given(st.builds(Click, UNIT, UNIT), st.integers(1, 5000), st.integers(1, 5000))
 @example(Click(1.0, 1.0), 7, 9)
 @example(Click(math.nextafter(1.0, 0.0), math.nextafter(1.0, 0.0)), 4096, 3)
@@ -263,7 +270,7 @@ def test_one_is_the_last_pixel_and_zero_the_first() -> None:
     assert Click(0.5, 0.25).to_pixel(30, 40) == (7, 20)
 
 
-@settings(max_examples=300)
+@settings(unhurried, max_examples=300)
 @given(st.data())
 def test_pixel_round_trip(data: st.DataObject) -> None:
     height, width = (data.draw(st.integers(1, 9999)) for _ in range(2))
@@ -294,12 +301,13 @@ def test_four_decimals_are_too_few_from_ten_thousand_pixels_on() -> None:
 
 @pytest.mark.parametrize("value", [-0.0001, 1.0001, math.nan, math.inf, -math.inf])
 def test_clicks_outside_the_image_are_refused(value: float) -> None:
-    with pytest.raises(InvalidClick, match="x is .* outside"):
+    with pytest.raises(InvalidClick, match=r"x is .* outside"):
         Click(value, 0.5)
-    with pytest.raises(InvalidClick, match="y is .* outside"):
+    with pytest.raises(InvalidClick, match=r"y is .* outside"):
         Click(0.5, value)
 
 
+@unhurried
 @given(st.builds(Click, UNIT, UNIT, st.booleans()))
 def test_four_decimals_are_written(click: Click) -> None:
     text = format_action(click)

@@ -15,6 +15,8 @@ from scipy.spatial.distance import cdist
 
 from ibisagent.metrics import dice, entity_f1, iou, noc, nsd
 
+unhurried = settings(deadline=None)  # wall time says more of the machine than of the code
+
 EMPTY = np.zeros((4, 5), dtype=bool)
 FULL = np.ones((4, 5), dtype=bool)
 
@@ -32,6 +34,7 @@ def square(row: int, column: int, side: int = 4, size: int = 12) -> np.ndarray:
     return mask
 
 
+@unhurried
 @given(masks(min_dims=2, max_dims=3, min_side=1, max_side=6))
 def test_dice_and_iou_agree_with_monai(pair: list[np.ndarray]) -> None:
     prediction, truth = pair
@@ -41,6 +44,7 @@ def test_dice_and_iou_agree_with_monai(pair: list[np.ndarray]) -> None:
     assert iou(prediction, truth) == pytest.approx(MeanIoU()(*batch).item())
 
 
+@unhurried
 @given(masks(min_dims=2, max_dims=3, min_side=1, max_side=6))
 def test_laws_of_dice_and_iou(pair: list[np.ndarray]) -> None:
     prediction, truth = pair
@@ -89,7 +93,7 @@ def surface_dice(
     return float(near) / sum(distances.shape)
 
 
-@settings(max_examples=60)
+@settings(unhurried, max_examples=60)
 @given(
     masks(min_dims=2, max_dims=3, min_side=2, max_side=7),
     st.sampled_from([0.3, 1.1, 2.3]),

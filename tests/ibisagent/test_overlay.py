@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from ibisagent.overlay import overlay
+
+unhurried = settings(deadline=None)  # wall time says more of the machine than of the code
 
 GREEN = (34, 139, 34)
 
@@ -35,6 +37,7 @@ def test_an_empty_mask_gives_an_equal_copy() -> None:
     assert not np.shares_memory(picture, rgb)
 
 
+@unhurried
 @given(
     arrays(np.uint8, (3, 4, 3)),
     arrays(np.bool_, (3, 4)),

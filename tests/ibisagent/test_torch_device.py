@@ -9,6 +9,8 @@ from ibisagent.errors import DeviceUnavailable
 from ibisagent.torch_device import resolve_device
 
 HAS_GPU = torch.cuda.is_available()
+NOTHING = ["", "gpu", "cuda:99", "cuda:-1", "cuda:x", "cpu:cpu", "CPU", "meta", "a" * 999]
+NOTHING += ["hpu", "xla", "vulkan", "fpga", "ipu", "mtia", "privateuseone", "maia", "lazy"]
 
 
 def test_cpu() -> None:
@@ -29,11 +31,7 @@ def test_no_gpu(name: str) -> None:
     assert "'cpu'" in caught.value.fix
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["", "gpu", "cuda:99", "cuda:-1", "cuda:x", "cpu:cpu", "CPU", "meta", "a" * 999]
-    + ["hpu", "xla", "vulkan", "fpga", "ipu", "mtia", "privateuseone", "maia", "lazy"],
-)
+@pytest.mark.parametrize("name", NOTHING)
 def test_names_of_nothing(name: str) -> None:
     with pytest.raises(DeviceUnavailable) as caught:
         resolve_device(name)

@@ -199,9 +199,7 @@ def test_saving_below_a_file(trajectory: Trajectory, tmp_path: Path) -> None:
         trajectory.save(tmp_path / "file" / "t.json")
 
 
-def test_saving_over_a_folder_leaves_no_part_behind(
-    trajectory: Trajectory, tmp_path: Path
-) -> None:
+def test_saving_over_a_folder_leaves_no_part_behind(trajectory: Trajectory, tmp_path: Path) -> None:
     (tmp_path / "t.json").mkdir()
     with pytest.raises(OutputNotWritable):
         trajectory.save(tmp_path / "t.json")

@@ -53,6 +53,21 @@ def test_a_run_learns_is_continued_and_loads_as_a_policy(start, pictures, states
     assert LocalPolicy(tmp_path / "model", device="cpu").profile is not None
 
 
+def test_continuing_starts_from_the_weights_that_were_saved(
+    start, pictures, states, maker, tmp_path
+):
+    """A run of no further steps must export what the broken one had learnt."""
+    train(start, tmp_path, pictures, states, maker, steps=4)
+    first = load_file(tmp_path / "model" / "model.safetensors")
+    heads = load_file(tmp_path / "model" / HEADS_FILE)
+    train(start, tmp_path, pictures, states, maker, steps=4)
+    again = load_file(tmp_path / "model" / "model.safetensors")
+    untrained = load_file(start / "model.safetensors")
+    assert all(first[name].equal(again[name]) for name in first)
+    assert not all(first[name].equal(untrained[name]) for name in first)
+    assert all(heads[n].equal(v) for n, v in load_file(tmp_path / "model" / HEADS_FILE).items())
+
+
 def test_examples_depend_on_their_number_only(pictures, states, maker):
     config = EmbeddedConfig(steps=5, batch=4)
     first, second = (

@@ -49,7 +49,7 @@ def reply_logits(model, batch):
 
 
 def test_packed_questions_equal_separate_ones(parts, pictures):
-    processor, model, collate, maker = parts
+    _, model, collate, maker = parts
     example = maker.first(pictures[0], Random(3))
     assert len(example.turns) > 1
     packed = reply_logits(model, collate([example]))
@@ -62,7 +62,7 @@ def test_packed_questions_equal_separate_ones(parts, pictures):
 
 def test_packed_path_equals_the_models_own(parts, pictures):
     """What is trained is what generation will compute from plain input."""
-    processor, model, collate, maker = parts
+    _, model, collate, maker = parts
     example = maker.first(pictures[1], Random(5))
     single = Example(example.picture, example.turns[:1], example.mask, {})
     batch = collate([single])

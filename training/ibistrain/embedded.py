@@ -19,17 +19,21 @@ from safetensors.torch import load_file, save_file
 from torch.utils.data import Dataset
 from transformers import AutoModelForImageTextToText, AutoProcessor, Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
+from transformers.utils import SAFE_WEIGHTS_NAME
 
 from ibisagent.prompts import PROFILE_FILE, PromptProfile
 from ibistrain.corpus import LabelledPicture, by_set_and_subject
 from ibistrain.examples import Example, ExampleMaker, state_is_good
 from ibistrain.grounding import LOOKING_LAYERS, CoordinateLoss, GroundingHeads, looking_loss
+from ibistrain.imagined import imagine
 from ibistrain.packing import PackingCollator, attention_mask, restart_positions
 from ibistrain.states import State
 
 logger = logging.getLogger(__name__)
 
 HEADS_FILE = "grounding_heads.safetensors"
+SIMULATED = 0.6
+"""Share of refinements that are simulated by a tool; the others are imagined."""
 
 
 class EmbeddedConfig(BaseModel):
@@ -80,13 +84,16 @@ class DrawnExamples(Dataset[Example]):
     def __getitem__(self, index: int) -> Example:
         rng = random.Random(f"{self._config.seed}/{index}")
         name = rng.choices(list(self._groups), self._weights)[0]
-        states = self._states.get(name)
-        if states and rng.random() < self._config.refinement:
+        picture = rng.choice(rng.choice(list(self._groups[name].values())))
+        if not self._states or rng.random() >= self._config.refinement:
+            return self._maker.first(picture, rng)
+        simulated = [group for group in self._states.get(name, ()) if group]
+        if simulated and rng.random() < SIMULATED:
             # Stopping is one moment of an episode but half of what a turn must decide.
-            state = rng.choice(rng.choice([group for group in states if group]))
-            return self._maker.refinement(self._by_name[state.picture], state, rng)
-        subject = rng.choice(list(self._groups[name].values()))
-        return self._maker.first(rng.choice(subject), rng)
+            state = rng.choice(rng.choice(simulated))
+        else:
+            state = imagine(picture, rng)
+        return self._maker.refinement(self._by_name[state.picture], state, rng)
 
 
 class EmbeddedTrainer(Trainer):
@@ -143,6 +150,22 @@ class EmbeddedTrainer(Trainer):
         self._note(parts)
         loss = parts["reply"] + 2.0 * parts["place"] + parts["cover"] + 0.3 * parts["looking"]
         return (loss, outputs) if return_outputs else loss
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Load weights through the model's class.
+
+        It writes them under the names of the hub's layout, and the trainer, which compares names
+        with those in memory, would find none of them and go on with untrained weights.
+        """
+        model = model or self.model
+        heads = model.grounding
+        saved = type(model).from_pretrained(resume_from_checkpoint, dtype=torch.float32)
+        model.load_state_dict(saved.state_dict(), strict=False)
+        state = load_file(Path(resume_from_checkpoint) / SAFE_WEIGHTS_NAME)
+        prefix = "grounding."
+        heads.load_state_dict(
+            {name[len(prefix) :]: v for name, v in state.items() if name.startswith(prefix)}
+        )
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add the means of the loss's parts since the last log."""
@@ -233,7 +256,7 @@ def _arguments(out: Path, config: EmbeddedConfig) -> TrainingArguments:
         dataloader_pin_memory=torch.cuda.is_available(),
         report_to=["tensorboard"],
         remove_unused_columns=False,
-        dataloader_num_workers=0,
+        dataloader_num_workers=1,  # draws examples while the model learns
         seed=config.seed,
     )
 

@@ -12,7 +12,8 @@ AGENT = "The agent"
 Policy = Annotated[
     str,
     typer.Option(
-        help="Who looks and thinks: 'embedded', a checkpoint folder, or a hub name OWNER/MODEL.",
+        help="Who looks and thinks: 'embedded', a checkpoint folder, a hub name OWNER/MODEL, or "
+        "'endpoint:URL#MODEL' for a model that is served.",
         rich_help_panel=AGENT,
     ),
 ]

@@ -52,8 +52,9 @@ class Policy(Protocol):
     def replies(
         self, observations: Sequence[Observation], cancelled: Cancelled = never
     ) -> list[str]:
-        """One raw reply an observation, in order. Replies are free text; `actions.parse` reads
-        them.
+        """Write one raw reply an observation, in order.
+
+        Replies are free text; `actions.parse` reads them.
 
         Args:
             observations: What is seen, one an episode.

@@ -97,7 +97,7 @@ def _load_processor(folder: Path) -> Any:
 def _load_model(folder: Path, device: str, four_bit: bool) -> Any:
     placement = choose_placement(weight_bytes(folder), device, four_bit)
     try:
-        model, report = AutoModelForImageTextToText.from_pretrained(
+        model, report = _from_pretrained(
             folder,
             use_safetensors=True,
             trust_remote_code=False,
@@ -111,6 +111,10 @@ def _load_model(folder: Path, device: str, four_bit: bool) -> Any:
         model = model.to(placement.move_to)
     choose_attention(model)
     return model.eval()
+
+
+_from_pretrained: Any = AutoModelForImageTextToText.from_pretrained
+"""Its annotation knows nothing of the pair that `output_loading_info` makes it return."""
 
 
 def _load_adapter(folder: Path, label: str, device: str, four_bit: bool) -> Checkpoint:
@@ -150,7 +154,7 @@ def _base_of(adapter: Path) -> str:
 
 
 def _require_all_weights(folder: Path, missing: set[str]) -> None:
-    """transformers fills what is missing with random numbers and goes on."""
+    """What is missing would be filled with random numbers, without a word."""
     if missing:
         raise ModelNotFound(
             f"The weights of {folder.name} are incomplete: {len(missing)} are missing, the first "

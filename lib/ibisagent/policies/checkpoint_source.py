@@ -47,7 +47,7 @@ class CheckpointSource:
             ModelNotFound: It is neither a folder nor formed like a hub name.
         """
         named = spec.removeprefix(HUB_PREFIX)
-        if named == spec and Path(spec).is_dir():
+        if spec and named == spec and Path(spec).is_dir():
             return cls(spec)
         match = _HUB.fullmatch(named)
         if match is None or ".." in named:
@@ -85,7 +85,8 @@ class CheckpointSource:
         return f"{HUB_PREFIX}{self.name}@{snapshot.name[:12]}{tail}"
 
     def _fetch(self) -> Path:
-        from huggingface_hub import snapshot_download  # loads slowly
+        import httpx2  # what the hub's library speaks HTTP with; both load slowly
+        from huggingface_hub import snapshot_download
 
         inside = f"{self.subfolder}/" if self.subfolder else ""
         try:
@@ -95,7 +96,7 @@ class CheckpointSource:
                 allow_patterns=[inside + pattern for pattern in _WANTED],
                 ignore_patterns=[f"{inside}*/*"],
             )
-        except (OSError, ValueError) as error:  # the hub's errors are of these
+        except (OSError, ValueError, httpx2.HTTPError) as error:  # the hub's own are among these
             raise ModelNotFound(
                 f"The checkpoint {self.name} could not be had from the hub: "
                 f"{str(error).strip().splitlines()[0]}",

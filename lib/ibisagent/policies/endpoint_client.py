@@ -96,6 +96,11 @@ class EndpointClient:
                     f"did not answer within {self._seconds:g} s",
                     "Look at its load, allow a longer time, or ask fewer slices at once.",
                 ) from error
+            except httpx2.RequestError as error:
+                kind = type(error).__name__
+                raise self._unavailable(
+                    f"cannot be asked ({kind})", "Check its address."
+                ) from error
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _attempt(self, body: dict[str, Any]) -> str:
@@ -103,7 +108,8 @@ class EndpointClient:
             response = await self._http.post(f"{self._address.url}/chat/completions", json=body)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             failure = self._unavailable(
-                "cannot be reached", "Start it, or correct the address of the policy."
+                f"cannot be reached ({str(error) or type(error).__name__})",
+                "Start it, or correct the address of the policy.",
             )
             raise _TryAgain(failure) from error
         except (httpx2.NetworkError, httpx2.RemoteProtocolError) as error:

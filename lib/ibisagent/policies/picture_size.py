@@ -40,7 +40,8 @@ def fitted(picture: RGB, max_pixels: int, min_side: int = 1) -> Image.Image:
         min_side: Fewest pixels of the shorter side.
     """
     image = Image.fromarray(picture)
-    rows, columns = fit_size(*picture.shape[:2], max_pixels, min_side)
-    if (rows, columns) == picture.shape[:2]:
+    height, width = picture.shape[:2]
+    rows, columns = fit_size(height, width, max_pixels, min_side)
+    if (rows, columns) == (height, width):
         return image
     return image.resize((columns, rows), Image.Resampling.BICUBIC)

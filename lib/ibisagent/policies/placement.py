@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers.utils import is_flash_attn_2_available
+from transformers.utils.import_utils import is_flash_attn_2_available
 
 from ibisagent.policies.optional_package import require_package
 from ibisagent.torch_device import resolve_device
@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 
 USABLE = 0.8
 """Share of a GPU's free memory that weights may take; pictures and past tokens need the rest."""
+
+NOT_QUANTISED = ["model.visual", "model.vision_tower", "model.multi_modal_projector", "lm_head"]
+"""Where the eyes of the families lie: a small share of the weights, and the first to suffer."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ def _four_bit(device: torch.device, spread: bool) -> dict[str, Any]:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_compute_dtype=torch.bfloat16,
         bnb_4bit_use_double_quant=True,
+        llm_int8_skip_modules=NOT_QUANTISED,
     )
     placed = {} if spread else {"device_map": {"": device}}
     return {"quantization_config": quantisation, "dtype": torch.bfloat16, **placed}

@@ -104,7 +104,8 @@ def next_click(truth: Mask, mask: Mask, rng: Random | None = None) -> tuple[Clic
     depth = missed if positive else spilled
     row, column = _pick(depth, rng)
     components, _ = ndimage.label(depth > 0)
-    click = Click.from_pixel(row, column, *truth.shape, positive=positive)
+    height, width = truth.shape
+    click = Click.from_pixel(row, column, height, width, positive)
     return click, components == components[row, column]
 
 

@@ -23,7 +23,7 @@ from torch.nn import functional
 from ibisagent.actions import Click
 from ibisagent.tools.arguments import require_prompt, require_rgb
 from ibisagent.tools.base import RGB, Segmentation
-from ibisagent.tools.checkpoint import load_weights
+from ibisagent.tools.checkpoint import fill, read_weights
 from ibisagent.tools.devices import resolve
 from ibisagent.tools.embedding_cache import EmbeddingCache
 from ibisagent.tools.out_of_memory import out_of_memory_named
@@ -48,8 +48,9 @@ class Sam:
         self, size: str, checkpoint: Path, device: str = "auto", family: str = "sam"
     ) -> None:
         self._device = resolve(device)
+        state = read_weights(checkpoint)  # before the network, which takes seconds to build
         self._net = segment_anything.sam_model_registry[size]()
-        load_weights(self._net, checkpoint)
+        fill(self._net, state, checkpoint)
         self._net.to(self._device).eval().requires_grad_(False)
         self._name = f"{family}:{size}:{checkpoint.stem}"
         self._cache = EmbeddingCache()

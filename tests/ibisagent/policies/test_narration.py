@@ -6,12 +6,14 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ibisagent.actions import Click, Reply, Terminate, format_reply, parse
 from ibisagent.policies import narration
 from ibisagent.policies.narration import Facts, place
+
+unhurried = settings(deadline=None)  # wall time says more of the machine than of the code
 
 SPEAKERS = (
     narration.first_thought,
@@ -45,6 +47,7 @@ def test_nine_cells(row: int, column: int, shape: tuple[int, int]) -> None:
     assert place(region) == NINE[row][column]
 
 
+@unhurried
 @given(st.integers(1, 40), st.integers(1, 40), st.data())
 def test_a_pixel_is_named_after_its_own_cell(height: int, width: int, data: st.DataObject) -> None:
     row, column = (data.draw(st.integers(0, size - 1)) for size in (height, width))
@@ -56,6 +59,7 @@ def test_a_pixel_is_named_after_its_own_cell(height: int, width: int, data: st.D
     assert place(region) == NINE[cell[0]][cell[1]] or on_border
 
 
+@unhurried
 @given(st.integers(1, 12), st.integers(1, 12))
 def test_the_whole_picture_is_in_the_centre(height: int, width: int) -> None:
     assert place(np.ones((height, width), dtype=bool)) == "centre"
@@ -104,4 +108,6 @@ def test_facts_are_told() -> None:
 
 
 def test_a_targets_braces_are_only_text() -> None:
-    assert "{place} {0}" in narration.first_thought(Facts("{place} {0}", "centre", "small"), Random(0))
+    assert "{place} {0}" in narration.first_thought(
+        Facts("{place} {0}", "centre", "small"), Random(0)
+    )

@@ -7,7 +7,7 @@ from random import Random
 import numpy as np
 import pytest
 from harness.fake_tool import DiscTool, disc
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
@@ -25,6 +25,8 @@ from ibisagent.policies.scripted import (
 )
 from ibisagent.prompts import load_profile
 from ibisagent.tools.base import Segmentation
+
+unhurried = settings(deadline=None)  # wall time says more of the machine than of the code
 
 SHAPE = (24, 31)
 NOTHING = np.zeros(SHAPE, dtype=bool)
@@ -56,6 +58,7 @@ def play(truth: np.ndarray, rng: Random | None, stop_iou: float, radius: float =
     return episode
 
 
+@unhurried
 @given(RANDOM_MASKS, RANDOM_MASKS, SEEDS)
 def test_click_lies_in_the_deeper_error(
     truth: np.ndarray, mask: np.ndarray, rng: Random | None
@@ -73,6 +76,7 @@ def test_click_lies_in_the_deeper_error(
     assert ndimage.label(region)[1] == 1
 
 
+@unhurried
 @given(RANDOM_MASKS, RANDOM_MASKS, SEEDS)
 def test_every_reply_is_well_formed(
     truth: np.ndarray, mask: np.ndarray, rng: Random | None

@@ -26,7 +26,6 @@ def test_an_absent_device_is_refused() -> None:
         load_tool("embedded", device="cuda:99")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("family", ["sam:vit_b", "medsam"])
 def test_a_missing_checkpoint_is_named(tmp_path: Path, family: str) -> None:
     with pytest.raises(ModelNotFound, match=r"none\.pth"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ibisagent.actions import Click
@@ -30,6 +30,7 @@ def test_a_click_falls_into_the_inner_part(height: int, width: int, x: float, y:
     assert 0 <= column < frame.inner[1]
 
 
+@settings(deadline=None)  # resizing takes as long as the machine is busy
 @given(st.integers(1, 400), st.integers(1, 400))
 def test_logits_come_back_in_the_size_of_the_image(height: int, width: int) -> None:
     frame = SquareFrame((height, width), 256)

@@ -1,0 +1,180 @@
+"""Episodes on the slices of one image: opened, played side by side, and recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
+
+from ibisagent.actions import Click
+from ibisagent.agent import Agent
+from ibisagent.episode import Cancelled, Episode, Limits, Step, run
+from ibisagent.errors import InvalidRequest, SliceOutOfRange
+from ibisagent.slices import SliceView
+from ibisagent.tools.base import Mask, Segmentation
+from ibisagent.trajectory import SliceRecord, Trajectory, record
+from ibisagent.windows import AUTO
+
+BATCH = 8
+"""Slices played side by side: enough to batch the policy, few enough to bound memory."""
+
+OnSliceStep = Callable[[int, Step], None]
+"""Called after each step with the slice's index."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What a person has done before the agent begins.
+
+    Attributes:
+        mask: An earlier segmentation, above 0 where the target is, axes (k, j, i) of the image
+            ((row, column) for a 2D image); None for none.
+        clicks: Slice -> clicks on it, oldest first.
+    """
+
+    mask: NDArray[Any] | None = None
+    clicks: Mapping[int, Sequence[Click]] = field(default_factory=dict)
+
+    def check(self, view: SliceView) -> None:
+        """Refuse what does not fit the image.
+
+        Raises:
+            InvalidRequest: The mask has another shape.
+            SliceOutOfRange: A click is on a slice that is not there.
+        """
+        if self.mask is not None and self.mask.shape not in _shapes(view):
+            raise InvalidRequest(
+                f"The starting mask has {self.mask.shape} voxels, the image {view.volume_shape}.",
+                "Give a mask on the same grid as the image.",
+            )
+        for index in self.clicks:
+            check_slice(view, index)
+
+    def on(self, view: SliceView, index: int) -> Mask | None:
+        """The earlier segmentation as it lies on a slice, or None where it marks nothing."""
+        if self.mask is None:
+            return None
+        marked: Mask = view.from_volume(self.mask, index) > 0
+        return marked if marked.any() else None
+
+
+NOTHING_GIVEN = Given()
+
+
+class SlicePlayer:
+    """Plays the agent on slices of one image.
+
+    Args:
+        view: The image in one plane.
+        agent: Who plays.
+        prompt: What is asked for.
+        limits: Of each episode.
+        given: What a person has done before.
+        name: The image's identifier, for the records.
+        window: The window as it was asked for, for the records.
+        on_step: Called after each step.
+        cancelled: Read before each call of policy and tool.
+    """
+
+    def __init__(
+        self,
+        view: SliceView,
+        agent: Agent,
+        prompt: str,
+        limits: Limits | None = None,
+        given: Given = NOTHING_GIVEN,
+        name: str = "image",
+        window: str = AUTO,
+        on_step: OnSliceStep | None = None,
+        cancelled: Cancelled = lambda: False,
+    ) -> None:
+        self.view = view
+        self.agent = agent
+        self.prompt = prompt
+        self.given = given
+        self.cancelled = cancelled
+        self._limits = limits or Limits()
+        self._name = name
+        self._window = window
+        self._on_step = on_step or (lambda index, step: None)
+
+    def play(
+        self, indices: Sequence[int], starts: Mapping[int, Segmentation] | None = None
+    ) -> dict[int, Episode]:
+        """Play slices side by side until their episodes have ended.
+
+        A person's clicks come first, on the person's mask if there is one.
+
+        Args:
+            indices: Slices.
+            starts: Starting masks of slices for which a person gave none.
+
+        Raises:
+            ToolOutOfMemory: The tool's device is too small.
+            PolicyFailed: The policy raised.
+        """
+        starts = starts or {}
+        episodes = {index: self._open(index, starts.get(index)) for index in indices}
+        index_of = {id(episode): index for index, episode in episodes.items()}
+
+        def tell(episode: Episode, step: Step) -> None:
+            self._on_step(index_of[id(episode)], step)
+
+        run(list(episodes.values()), self.agent.policy, tell, self.cancelled)
+        return episodes
+
+    def record(self, index: int, episode: Episode, asked_because: str = "") -> Trajectory:
+        """Describe the episode of a slice."""
+        written = record(episode, self.where(index), self.agent.policy.name)
+        return written.model_copy(update={"asked_because": asked_because})
+
+    def where(self, index: int) -> SliceRecord:
+        """Where a slice's picture lies in the image."""
+        height, width = self.view.shape
+        return SliceRecord(
+            image=self._name,
+            plane=self.view.plane.value,
+            index=index,
+            height=height,
+            width=width,
+            pixel_mm=self.view.spacing,
+            window=self._window,
+        )
+
+    def _open(self, index: int, start: Segmentation | None) -> Episode:
+        drawn = self.given.on(self.view, index)
+        start = start if drawn is None else Segmentation(drawn, 1.0)
+        picture, agent = self.view.rgb(index), self.agent
+        episode = Episode(picture, self.prompt, agent.tool, agent.profile, self._limits, start)
+        for click in self.given.clicks.get(index, ()):
+            if self.cancelled():
+                break
+            self._on_step(index, episode.click(click))
+        return episode
+
+
+def batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """The items in parts of at most `BATCH`."""
+    return (items[first : first + BATCH] for first in range(0, len(items), BATCH))
+
+
+def check_slice(view: SliceView, index: int) -> None:
+    """Refuse a slice that is not there.
+
+    Raises:
+        SliceOutOfRange: With the slices there are.
+    """
+    if not 0 <= index < view.count:
+        raise SliceOutOfRange(
+            f"There is no {view.plane.value} slice {index}.",
+            f"Give a slice from 0 to {view.count - 1}.",
+        )
+
+
+def _shapes(view: SliceView) -> list[tuple[int, ...]]:
+    """Shapes that a mask of the whole image may have; a picture's may lack the first axis."""
+    return [view.volume_shape, *([view.volume_shape[1:]] if view.volume_shape[0] == 1 else [])]
