@@ -30,7 +30,7 @@ export MONAI_LABEL_TRACKING_ENABLED := false
 
 .PHONY: help
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
 demo: $(STAMP) ## prompt in, clicks and mask out, through a real server; IMAGE=file PROMPT="..."
@@ -70,6 +70,10 @@ types: $(STAMP) ## types only
 .PHONY: bench
 bench: $(STAMP) ## measure quality and speed on this machine
 	$(BIN)/python benchmarks/run.py
+
+.PHONY: bench-policies
+bench-policies: $(STAMP) ## measure ways of running a policy: batched, served, and the rest
+	$(BIN)/python benchmarks/policies.py
 
 .PHONY: docs
 docs: $(STAMP) ## write the generated pages of docs/ anew

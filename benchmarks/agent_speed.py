@@ -11,7 +11,7 @@ from benchmarks.timing import Times, repeat
 from ibisagent.actions import Click, Reply, format_reply
 from ibisagent.agent import Agent
 from ibisagent.episode import Episode, Limits, run
-from ibisagent.policies.base import Observation, Policy
+from ibisagent.policies.base import Cancelled, Observation, Policy, never
 
 TURNS = 4
 BATCH = 8
@@ -27,9 +27,11 @@ class GoesOn:
     policy: Policy
     name: str = "goes-on"
 
-    def replies(self, observations: Sequence[Observation]) -> list[str]:
+    def replies(
+        self, observations: Sequence[Observation], cancelled: Cancelled = never
+    ) -> list[str]:
         """One click an observation, after the policy's reply to each."""
-        self.policy.replies(observations)
+        self.policy.replies(observations, cancelled=cancelled)
         return [
             format_reply(Reply("", Click(0.3 + 0.1 * (seen.step % 5), 0.5, positive=True)))
             for seen in observations

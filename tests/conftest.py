@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# The machine that tests has few cores, and a pool of threads in each process only gets in the way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

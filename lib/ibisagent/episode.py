@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from ibisagent.actions import Click, Malformed, Reply, Terminate, parse
-from ibisagent.errors import EpisodeEnded, IBISAgentError, PolicyFailed
+from ibisagent.errors import EpisodeEnded, IBISAgentError, InvalidRequest, PolicyFailed
 from ibisagent.overlay import overlay
 from ibisagent.policies.base import Cancelled, Observation, Policy, never
 from ibisagent.prompts import PromptProfile
@@ -109,6 +109,12 @@ class Episode:
 
     def __post_init__(self) -> None:
         self._initial = self.start or Segmentation.empty(*self.image.shape[:2])
+        if self._initial.mask.shape != self.image.shape[:2]:
+            raise InvalidRequest(
+                f"The starting mask is of size {self._initial.mask.shape}, the picture of "
+                f"{self.image.shape[:2]} (rows, columns).",
+                "Give a starting mask on the grid of the image.",
+            )
 
     @property
     def segmentation(self) -> Segmentation:

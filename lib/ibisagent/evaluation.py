@@ -21,7 +21,7 @@ from ibisagent.evaluation_cases import Case, CaseSettings, plan_cases
 from ibisagent.evaluation_folder import EvaluationFolder, Row
 from ibisagent.manifest import Item, Manifest, Truths
 from ibisagent.metrics import dice, iou
-from ibisagent.segment import BATCH
+from ibisagent.slice_player import BATCH
 from ibisagent.slices import SliceView
 from ibisagent.tools.base import Mask
 from ibisagent.trajectory import SliceRecord, record

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from ibisagent.errors import OutputNotWritable
@@ -33,7 +34,8 @@ def write_whole(path: Path, data: bytes) -> None:
         partial.write_bytes(data)
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # the place itself may be what is wrong
+            partial.unlink()
         raise _not_writable(path, error) from error
 
 

@@ -4,6 +4,7 @@
 
     mask.nii.gz         the mask on the image's own grid (or .nrrd, .mha; .png for a 2D image)
     trajectory.json     every turn; of a whole volume, trajectories/slice_0000.json and so on
+    carried/            of a volume, what the tool carried from slice to slice, likewise
     film.png            the turns as a picture; of a volume, on the slice with the largest mask
     summary.json        figures: turns, seconds, identities, the answer
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from ibisagent.film import film_strip
 from ibisagent.output import make_folder, write_whole
 from ibisagent.segment import SegmentResult
 from ibisagent.slices import SliceView
-from ibisagent.trajectory import Trajectory
+from ibisagent.trajectory import CarriedSlice, Trajectory
 from ibisagent.volume import is_picture, write_mask
 
 VOLUME_FORMATS = ("nii.gz", "nrrd", "mha")
@@ -77,7 +79,7 @@ class ResultFolder:
         # In a PNG, a mask of zeros and ones would look black.
         scale = 255 if self._mask.suffix == ".png" else 1
         write_mask(result.mask * np.uint8(scale), self._image, self._mask)
-        self._write_trajectories(result.trajectories)
+        self._write_trajectories(result)
         shown = max(result.trajectories, key=lambda each: int(each.mask.decode().sum()))
         film = film_strip(shown, view.rgb(shown.slice.index), agent.profile)
         write_whole(self._path / "film.png", png(film))
@@ -85,18 +87,25 @@ class ResultFolder:
         write_whole(self._path / "summary.json", json.dumps(summary, indent=1).encode("utf-8"))
         return summary
 
-    def _write_trajectories(self, trajectories: list[Trajectory]) -> None:
-        if len(trajectories) == 1:
-            trajectories[0].save(self._path / "trajectory.json")
+    def _write_trajectories(self, result: SegmentResult) -> None:
+        if len(result.trajectories) == 1 and not result.carried:
+            result.trajectories[0].save(self._path / "trajectory.json")
             return
-        make_folder(self._path / "trajectories")
-        for each in trajectories:
-            each.save(self._path / "trajectories" / f"slice_{each.slice.index:04d}.json")
+        self._write_records("trajectories", result.trajectories)
+        if result.carried:
+            self._write_records("carried", result.carried)
+
+    def _write_records(self, name: str, records: Sequence[Trajectory | CarriedSlice]) -> None:
+        make_folder(self._path / name)
+        for each in records:
+            file = self._path / name / f"slice_{each.slice.index:04d}.json"
+            write_whole(file, each.model_dump_json(indent=1).encode("utf-8"))
 
     def _clear(self, force: bool) -> None:
         """Remove an earlier result, and only files that a result has."""
         files = [self._path / name for name in _FILES if (self._path / name).exists()]
-        files += (self._path / "trajectories").glob("slice_*.json")
+        for name in ("trajectories", "carried"):
+            files += (self._path / name).glob("slice_*.json")
         if files and not force:
             raise OutputNotWritable(
                 f"{self._path} holds a result already ({files[0].name}).",
@@ -123,6 +132,7 @@ def summarise(result: SegmentResult, agent: Agent) -> dict[str, Any]:
         "prompt": first.prompt,
         "plane": first.slice.plane,
         "slices": [each.slice.index for each in result.trajectories],
+        "carried": [each.slice.index for each in result.carried],
         "answer": result.answer,
         "voxels": int(np.count_nonzero(result.mask)),
         "turns": turns,

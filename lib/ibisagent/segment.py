@@ -1,33 +1,40 @@
-"""From a request on an image to a mask of the image: one slice, or slice by slice.
+"""From a request on an image to a mask of the image: one slice, or the whole volume.
 
-The agent works in two dimensions. With ``scope="volume"`` it is asked on every slice of the
-plane; where it sees no target the slice stays empty.
+The agent works in two dimensions. With ``scope="volume"`` it is asked on key slices, and the
+tool carries masks between them (`ibisagent.propagation`); or it is asked on every slice of the
+plane. Where it sees no target the slice stays empty.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ibisagent.agent import Agent
-from ibisagent.episode import Episode, Limits, Step, StopReason, run
-from ibisagent.errors import InvalidRequest, SliceOutOfRange
-from ibisagent.policies.base import Cancelled, never
+from ibisagent.episode import Limits, StopReason
+from ibisagent.errors import InvalidRequest
+from ibisagent.policies.base import Cancelled
+from ibisagent.propagation import Propagated, propagate
+from ibisagent.propagation.clean import CleanStep, clean
+from ibisagent.propagation.progress import Pace, Progress
+from ibisagent.propagation.propagate import OnProgress, OnSliceDone
+from ibisagent.slice_player import (
+    NOTHING_GIVEN,
+    Given,
+    OnSliceStep,
+    SlicePlayer,
+    batches,
+    check_slice,
+)
 from ibisagent.slices import Plane, SliceView
-from ibisagent.trajectory import SliceRecord, Trajectory, record
+from ibisagent.trajectory import CarriedSlice, Trajectory
 from ibisagent.vocabulary import check_prompt
-
-BATCH = 8
-"""Slices played side by side: enough to batch the policy, few enough to bound memory."""
-
-OnSliceStep = Callable[[int, Step], None]
-"""Called after each step with the slice's index."""
 
 
 class Scope(str, Enum):
@@ -35,6 +42,15 @@ class Scope(str, Enum):
 
     SLICE = "slice"
     VOLUME = "volume"
+
+
+class Method(str, Enum):
+    """How to segment a whole volume."""
+
+    PROPAGATE = "propagate"
+    """The agent on key slices, the tool between them."""
+    EVERY_SLICE = "every_slice"
+    """The agent on every slice."""
 
 
 class SegmentRequest(BaseModel):
@@ -48,13 +64,41 @@ class SegmentRequest(BaseModel):
     prompt: str = Field(min_length=1, max_length=500, description="What to segment, in words.")
     plane: Plane = Field(default=Plane.AXIAL, description="axial, coronal or sagittal.")
     slice: int | None = Field(
-        default=None, ge=0, description="Slice number in that plane; the middle one if not given."
+        default=None,
+        ge=0,
+        description="Slice number in that plane; the middle one if not given. Of a volume, where "
+        "to begin: only what hangs together with the target there is then looked for.",
     )
-    scope: Scope = Field(default=Scope.SLICE, description="slice, or volume for every slice.")
+    scope: Scope = Field(default=Scope.SLICE, description="slice or volume.")
+    method: Method = Field(
+        default=Method.PROPAGATE,
+        description="Of a volume: propagate (agent on key slices, tool between) or every_slice.",
+    )
+    clean: list[CleanStep] = Field(
+        default=[],
+        description="Steps on the finished mask, in this order: largest (keep the largest part), "
+        "holes (fill what is enclosed). None if not given.",
+    )
     window: str = Field(
         default="auto", description="auto, a preset's name, or 'level,width' in image units."
     )
     max_steps: int = Field(default=10, ge=1, le=50, description="Most actions on a slice.")
+
+    @field_validator("prompt")
+    @classmethod
+    def _no_special_tokens(cls, prompt: str) -> str:
+        """A prompt must not speak the chat's own language: ``<|image_pad|>``, ``<|im_end|>``."""
+        if "<|" in prompt:
+            raise ValueError("the characters '<|' are reserved")
+        return prompt
+
+    @field_validator("clean", mode="before")
+    @classmethod
+    def _names_in_one_text(cls, value: object) -> object:
+        """Clients with text fields only write "largest, holes"."""
+        if isinstance(value, str):
+            return [name.strip() for name in value.split(",") if name.strip()]
+        return value
 
     @classmethod
     def parse(cls, fields: dict[str, object]) -> SegmentRequest:
@@ -84,13 +128,15 @@ class SegmentResult:
     Attributes:
         mask: 1 where the target is, axes (k, j, i) of the image ((row, column) for a 2D
             image), uint8.
-        trajectories: One a slice that was looked at, in the order of the slices.
+        trajectories: One a slice that the agent was asked on, in the order of the slices.
         answer: One sentence for the user.
+        carried: One a slice that the tool marked from its neighbours, in the order of slices.
     """
 
     mask: NDArray[np.uint8]
     trajectories: list[Trajectory]
     answer: str
+    carried: list[CarriedSlice] = field(default_factory=list)
 
 
 def segment(
@@ -99,7 +145,10 @@ def segment(
     agent: Agent,
     name: str = "image",
     on_step: OnSliceStep | None = None,
-    cancelled: Cancelled = never,
+    cancelled: Cancelled = lambda: False,
+    given: Given = NOTHING_GIVEN,
+    on_slice_done: OnSliceDone | None = None,
+    on_progress: OnProgress | None = None,
 ) -> SegmentResult:
     """Let the agent segment an image.
 
@@ -110,87 +159,108 @@ def segment(
         name: The image's identifier, for the trajectory.
         on_step: Called after each step.
         cancelled: Read before each call of policy and tool; what stands by then is returned.
+        given: An earlier segmentation and a person's clicks, from which the agent goes on.
+        on_slice_done: Called with the record of each slice as soon as it is settled.
+        on_progress: Called after each slice, or batch of slices, that was settled.
 
     Raises:
         UnknownPrompt: The agent's model states what it knows, and this is not among it.
         SliceOutOfRange: The image has no such slice.
-        InvalidRequest: The window is unknown, or the plane is not one of this image.
+        InvalidRequest: The window is unknown, the plane is not one of this image, or the
+            earlier segmentation is on another grid.
         ToolOutOfMemory: The tool's device is too small.
         PolicyFailed: The policy raised.
     """
     check_prompt(request.prompt, agent.profile.targets)
     view = SliceView(image, request.plane, request.window)
-    mask = np.zeros(sitk.GetArrayViewFromImage(image).shape[: image.GetDimension()], np.uint8)
-    trajectories: list[Trajectory] = []
-    for indices in _batches(_slice_indices(view, request)):
-        episodes = {index: _start(view, index, request, agent) for index in indices}
-        _play(episodes, agent, on_step, cancelled)
-        for index, episode in episodes.items():
-            view.into_volume(episode.segmentation.mask, mask, index)
-            where = _where(view, index, name, request)
-            trajectories.append(record(episode, where, agent.policy.name))
-        if cancelled():
-            break
-    return SegmentResult(mask, trajectories, _answer(trajectories, mask, view))
+    given.check(view)
+    if request.slice is not None:
+        check_slice(view, request.slice)
+    player = SlicePlayer(
+        view=view,
+        agent=agent,
+        prompt=request.prompt,
+        limits=Limits(max_steps=request.max_steps),
+        given=given,
+        name=name,
+        window=request.window,
+        on_step=on_step,
+        cancelled=cancelled,
+    )
+    if request.scope is Scope.VOLUME and request.method is Method.PROPAGATE:
+        distance = slice_mm(image, view)
+        outcome = propagate(player, distance, request.slice, None, on_slice_done, on_progress)
+    else:
+        outcome = _one_by_one(player, _slice_indices(view, request), on_slice_done, on_progress)
+    mask = _cleaned(outcome.mask, request.clean)
+    answer = _answer(outcome, mask, view, request)
+    in_own_axes = mask.reshape(sitk.GetArrayViewFromImage(image).shape[: image.GetDimension()])
+    return SegmentResult(in_own_axes, outcome.trajectories, answer, outcome.carried)
+
+
+def slice_mm(image: sitk.Image, view: SliceView) -> float:
+    """Distance in mm between neighbouring slices of a plane; 1 where there is one slice only."""
+    if view.count == 1:
+        return 1.0
+    places = [
+        image.TransformIndexToPhysicalPoint(view.pixel_to_index(0, 0, index)) for index in (0, 1)
+    ]
+    return float(np.linalg.norm(np.subtract(*places)))
 
 
 def _slice_indices(view: SliceView, request: SegmentRequest) -> Sequence[int]:
     if request.scope is Scope.VOLUME:
         return range(view.count)
-    index = view.middle if request.slice is None else request.slice
-    if index >= view.count:
-        raise SliceOutOfRange(
-            f"There is no {view.plane.value} slice {index}.",
-            f"Give a slice from 0 to {view.count - 1}.",
-        )
-    return [index]
+    return [view.middle if request.slice is None else request.slice]
 
 
-def _batches(indices: Sequence[int]) -> Iterator[Sequence[int]]:
-    return (indices[first : first + BATCH] for first in range(0, len(indices), BATCH))
+def _one_by_one(
+    player: SlicePlayer,
+    indices: Sequence[int],
+    on_slice_done: OnSliceDone | None,
+    on_progress: OnProgress | None,
+) -> Propagated:
+    """Ask the agent on each of some slices."""
+    view, pace = player.view, Pace()
+    mask = np.zeros(view.volume_shape, np.uint8)
+    trajectories: list[Trajectory] = []
+    for part in batches(indices):
+        for index, episode in player.play(part).items():
+            view.into_volume(episode.segmentation.mask, mask, index)
+            trajectories.append(player.record(index, episode))
+            if on_slice_done is not None and episode.stop is not StopReason.CANCELLED:
+                on_slice_done(trajectories[-1])
+        pace.settled(len(part))
+        left = len(indices) - len(trajectories)
+        if on_progress is not None:
+            on_progress(Progress(len(trajectories), left, pace.seconds(left)))
+        if player.cancelled():
+            break
+    return Propagated(mask, trajectories, [])
 
 
-def _start(view: SliceView, index: int, request: SegmentRequest, agent: Agent) -> Episode:
-    limits = Limits(max_steps=request.max_steps)
-    return Episode(view.rgb(index), request.prompt, agent.tool, agent.profile, limits)
+def _cleaned(mask: NDArray[np.uint8], steps: Sequence[CleanStep]) -> NDArray[np.uint8]:
+    for step in steps:
+        mask = clean(mask > 0, step).astype(np.uint8)
+    return mask
 
 
-def _play(
-    episodes: dict[int, Episode], agent: Agent, on_step: OnSliceStep | None, cancelled: Cancelled
-) -> None:
-    index_of = {id(episode): index for index, episode in episodes.items()}
-
-    def tell(episode: Episode, step: Step) -> None:
-        if on_step is not None:
-            on_step(index_of[id(episode)], step)
-
-    run(list(episodes.values()), agent.policy, tell, cancelled)
-
-
-def _where(view: SliceView, index: int, name: str, request: SegmentRequest) -> SliceRecord:
-    height, width = view.shape
-    return SliceRecord(
-        image=name,
-        plane=view.plane.value,
-        index=index,
-        height=height,
-        width=width,
-        pixel_mm=view.spacing,
-        window=request.window,
-    )
-
-
-def _answer(trajectories: Sequence[Trajectory], mask: NDArray[np.uint8], view: SliceView) -> str:
-    if len(trajectories) == 1:
+def _answer(
+    outcome: Propagated, mask: NDArray[np.uint8], view: SliceView, request: SegmentRequest
+) -> str:
+    trajectories, plane = outcome.trajectories, view.plane.value
+    every = request.method is Method.EVERY_SLICE
+    if request.scope is Scope.SLICE or view.count == 1:
         only = trajectories[0]
         return only.answer or f"The agent stopped: {_reason(only.stop)}."
-    found = [t for t in trajectories if t.mask.decode().any()]
-    if not found:
-        return f"The target was found on none of {len(trajectories)} {view.plane.value} slices."
-    return (
-        f"The target was found on {len(found)} of {len(trajectories)} {view.plane.value} slices, "
-        f"{int(mask.sum())} voxels."
-    )
+    of = f"{len(trajectories) if every else view.count} {plane} slices"
+    if not mask.any():
+        looked_at = "" if every else f"; {len(trajectories)} were looked at"
+        return f"The target was found on none of {of}{looked_at}."
+    found = sum(bool(view.from_volume(mask, index).any()) for index in range(view.count))
+    by_tool = f", {len(outcome.carried)} of them by the tool" if outcome.carried else ""
+    steps = f" Cleaned: {', '.join(request.clean)}." if request.clean else ""
+    return f"The target was found on {found} of {of}{by_tool}, {int(mask.sum())} voxels.{steps}"
 
 
 def _reason(stop: StopReason | None) -> str:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from ibisagent.actions import Click
 from ibisagent.agent import Agent
-from ibisagent.episode import Cancelled, Episode, Limits, Step, run
+from ibisagent.episode import Episode, Limits, Step, run
 from ibisagent.errors import InvalidRequest, SliceOutOfRange
+from ibisagent.policies.base import Cancelled
 from ibisagent.slices import SliceView
 from ibisagent.tools.base import Mask, Segmentation
 from ibisagent.trajectory import SliceRecord, Trajectory, record

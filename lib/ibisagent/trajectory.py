@@ -7,7 +7,6 @@ what the tool made of it, with which model and tool, and where in the volume.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
@@ -17,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ibisagent import __version__
 from ibisagent.actions import Click, Malformed, Reply, Terminate
 from ibisagent.episode import Author, Episode, Step, StopReason
-from ibisagent.errors import InvalidTrajectory, OutputNotWritable
+from ibisagent.errors import InvalidTrajectory
+from ibisagent.output import write_whole
 from ibisagent.rle import Rle
 
 FORMAT: Literal["ibisagent-trajectory/1"] = "ibisagent-trajectory/1"
@@ -113,17 +113,7 @@ class Trajectory(_Record):
         Raises:
             OutputNotWritable: The folder is missing, closed or full.
         """
-        partial = path.with_name(path.name + ".part")
-        try:
-            partial.write_text(self.model_dump_json(indent=1), encoding="utf-8")
-            partial.replace(path)
-        except OSError as error:
-            with suppress(OSError):
-                partial.unlink()
-            raise OutputNotWritable(
-                f"The trajectory could not be written to {path.name}: {error.strerror}.",
-                "Check free space and permissions of the output folder.",
-            ) from error
+        write_whole(path, self.model_dump_json(indent=1).encode("utf-8"))
 
     @classmethod
     def load(cls, path: Path) -> Trajectory:

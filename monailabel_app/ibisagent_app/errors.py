@@ -67,6 +67,7 @@ STATUS: dict[type[errors.IBISAgentError], HTTPStatus] = {
     errors.UnreadableImage: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.UnsupportedImage: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.PolicyFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.PolicyUnavailable: HTTPStatus.BAD_GATEWAY,
     errors.DeviceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.InvalidProfile: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.MissingPackage: HTTPStatus.SERVICE_UNAVAILABLE,

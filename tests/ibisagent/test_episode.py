@@ -11,10 +11,10 @@ from harness.list_policy import TERMINATE, ListPolicy, click
 
 from ibisagent.actions import Click, Malformed, Reply, Terminate
 from ibisagent.episode import Author, Episode, Limits, Step, StopReason, run
-from ibisagent.errors import EpisodeEnded, PolicyFailed, ToolOutOfMemory
+from ibisagent.errors import EpisodeEnded, InvalidRequest, PolicyFailed, ToolOutOfMemory
 from ibisagent.overlay import overlay
 from ibisagent.policies.base import Cancelled, never
-from ibisagent.prompts import PromptProfile
+from ibisagent.prompts import PromptProfile, load_profile
 from ibisagent.tools.base import Segmentation
 
 SHAPE = (40, 50)
@@ -455,3 +455,14 @@ class TestRun:
         with pytest.raises(ToolOutOfMemory) as caught:
             run([new_episode()], ListPolicy([failure]))
         assert caught.value is failure
+
+
+def test_a_starting_mask_of_another_size_is_refused():
+    with pytest.raises(InvalidRequest, match="starting mask"):
+        Episode(
+            np.zeros((20, 30, 3), np.uint8),
+            "the disc",
+            DiscTool(),
+            load_profile(),
+            start=Segmentation.empty(30, 20),
+        )

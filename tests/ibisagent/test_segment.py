@@ -24,7 +24,8 @@ from ibisagent.metrics import dice
 from ibisagent.policies.base import Cancelled, Observation, never
 from ibisagent.policies.scripted import annotate
 from ibisagent.prompts import PromptProfile
-from ibisagent.segment import BATCH, Scope, SegmentRequest, segment
+from ibisagent.segment import Method, Scope, SegmentRequest, segment
+from ibisagent.slice_player import BATCH
 from ibisagent.slices import Plane, SliceView
 from ibisagent.tools.base import RGB, Mask, Segmentation
 
@@ -98,7 +99,9 @@ def picture() -> sitk.Image:
 
 
 def request(**fields: object) -> SegmentRequest:
-    return SegmentRequest.parse({"prompt": "ball", "window": GREY, **fields})
+    """For a volume, every slice is asked; `tests/ibisagent/propagation` is about the other way."""
+    every = {"prompt": "ball", "window": GREY, "method": "every_slice"}
+    return SegmentRequest.parse({**every, **fields})
 
 
 def replay(*script: str | Exception, targets: tuple[str, ...] = ()) -> Agent:
@@ -285,6 +288,7 @@ class TestRequest:
         assert asked.prompt == "the left kidney"
         assert (asked.plane, asked.slice, asked.scope) == (Plane.AXIAL, None, Scope.SLICE)
         assert (asked.window, asked.max_steps) == ("auto", 10)
+        assert (asked.method, asked.clean) == (Method.PROPAGATE, [])
 
     def test_values_may_be_text(self) -> None:
         asked = SegmentRequest.parse(
@@ -301,12 +305,16 @@ class TestRequest:
             ({"prompt": "x" * 501}, "prompt"),
             ({"prompt": None}, "prompt"),
             ({"prompt": ["x"]}, "prompt"),
+            ({"prompt": "the <|image_pad|>"}, "prompt"),
             ({"prompt": "\ud800"}, "prompt"),
             ({"prompt": "x", "slice": -1}, "slice"),
             ({"prompt": "x", "slice": 1.5}, "slice"),
             ({"prompt": "x", "slice": "last"}, "slice"),
             ({"prompt": "x", "plane": "diagonal"}, "plane"),
             ({"prompt": "x", "scope": "all"}, "scope"),
+            ({"prompt": "x", "method": "magic"}, "method"),
+            ({"prompt": "x", "clean": "largest, soap"}, "clean"),
+            ({"prompt": "x", "clean": 3}, "clean"),
             ({"prompt": "x", "window": 40}, "window"),
             ({"prompt": "x", "max_steps": 0}, "max_steps"),
             ({"prompt": "x", "max_steps": 51}, "max_steps"),

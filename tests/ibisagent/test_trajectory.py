@@ -188,14 +188,14 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 
 
 def test_saving_to_a_missing_folder(trajectory: Trajectory, tmp_path: Path) -> None:
-    with pytest.raises(OutputNotWritable, match=r"written to t\.json: ") as caught:
+    with pytest.raises(OutputNotWritable, match=r"t\.json could not be written: ") as caught:
         trajectory.save(tmp_path / "none" / "t.json")
     assert "free space" in caught.value.fix
 
 
 def test_saving_below_a_file(trajectory: Trajectory, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x", encoding="utf-8")
-    with pytest.raises(OutputNotWritable, match=r"written to t\.json: "):
+    with pytest.raises(OutputNotWritable, match=r"t\.json could not be written: "):
         trajectory.save(tmp_path / "file" / "t.json")
 
 

@@ -24,19 +24,24 @@ notes = Console(stderr=True, highlight=False)
 
 
 def show_error(error: IBISAgentError) -> None:
-    """Print a failure on one line; names in it may hold anything, so it is no markup."""
-    line = " ".join(f"error: {error}".split())
-    notes.print(Text(line, style="bold red"), soft_wrap=True)
+    """Print a failure on one line."""
+    _note(f"error: {error}", "bold red")
 
 
 def warn(sentence: str) -> None:
     """Print a warning on one line."""
-    notes.print(Text(f"warning: {sentence}", style="yellow"), soft_wrap=True)
+    _note(f"warning: {sentence}", "yellow")
 
 
 def say(line: str) -> None:
     """Print a line of the result."""
     output.print(Text(line), soft_wrap=True)
+
+
+def _note(sentence: str, style: str) -> None:
+    """Names in a sentence may hold anything: line breaks, markup, codes for the terminal."""
+    visible = "".join(letter if letter.isprintable() else " " for letter in sentence)
+    notes.print(Text(" ".join(visible.split()), style=style), soft_wrap=True)
 
 
 def progress() -> Progress:

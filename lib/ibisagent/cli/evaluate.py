@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from ibisagent.cli.console import notes, output, progress, say, warn
-from ibisagent.cli.options import Device, MaxSteps, OutFolder, Policy, Prompts, Tool
+from ibisagent.cli.console import output, progress, say, warn
+from ibisagent.cli.loading import load
+from ibisagent.cli.options import Device, OutFolder, Policy, Prompts, Tool
 
 if TYPE_CHECKING:  # these load slowly, and `--help` must not
     from ibisagent.evaluation import EvaluationSettings
     from ibisagent.evaluation_report import Report
     from ibisagent.manifest import Manifest
+
+COLUMNS = ("set", "n", "first click hits", "Dice", "IoU", "F1", "turns", "absent recognised")
+"""What of the table is shown on the terminal, which may be 80 letters wide."""
 
 
 def evaluate(
@@ -41,7 +45,9 @@ def evaluate(
         float,
         typer.Option(min=0, max=1, help="Share of questions followed by one for an absent label."),
     ] = 0.25,
-    max_steps: MaxSteps = 10,
+    max_steps: Annotated[
+        int, typer.Option(min=1, max=50, help="Most clicks and other actions on a slice.")
+    ] = 10,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     policy: Policy = "embedded",
     tool: Tool = "embedded",
@@ -67,7 +73,6 @@ def evaluate(
     **Results** in the folder --out: results.json (means and every question), table.md,
     and the episodes in trajectories/ for ibisagent show.
     """
-    from ibisagent.agent import load_agent
     from ibisagent.evaluation import EvaluationSettings
     from ibisagent.evaluation import evaluate as run
     from ibisagent.evaluation_report import write_report
@@ -85,8 +90,7 @@ def evaluate(
         max_steps=max_steps,
     )
     sets = [load_manifest(path) for path in manifests]
-    with notes.status("Loading the agent"):
-        agent = load_agent(policy, tool, device, prompts)
+    agent = load(policy, tool, device, prompts)
     with progress() as bar:
         task = bar.add_task("Evaluating", total=None)
         try:
@@ -115,9 +119,12 @@ def _tell(report: Report, out: Path) -> None:
     """The means of the sets on the terminal; labels are in the files."""
     from ibisagent.evaluation_report import HEADINGS, table
 
-    shown = Table(*HEADINGS)
+    columns = [HEADINGS.index(name) for name in COLUMNS]
+    shown = Table(*COLUMNS)
+    shown.columns[0].no_wrap = True
     for row in table(report, labels=False):
-        shown.add_row(*row, style="bold" if row[0] == "all" else None)
+        cells = [row[column] for column in columns]
+        shown.add_row(*cells, style="bold" if row[0] == "all" else None)
     output.print(shown)
     if report.not_asked:
         say(f"not asked, since the model has not learnt it: {', '.join(report.not_asked)}")

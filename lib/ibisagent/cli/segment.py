@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ibisagent.cli.console import notes, progress, say
+from ibisagent.cli.loading import load
 from ibisagent.cli.options import Device, Force, MaxSteps, OutFolder, Policy, Prompts, Tool
 
 if TYPE_CHECKING:  # these load slowly, and `--help` must not
@@ -15,6 +16,7 @@ if TYPE_CHECKING:  # these load slowly, and `--help` must not
 
     from ibisagent.agent import Agent
     from ibisagent.episode import Step
+    from ibisagent.propagation.progress import Progress
     from ibisagent.segment import SegmentRequest, SegmentResult
     from ibisagent.slices import SliceView
 
@@ -35,12 +37,27 @@ def segment(
     slice_: Annotated[
         int | None,
         typer.Option(
-            "--slice", help="Slice number in that plane, from 0; the middle one if not given."
+            "--slice",
+            help="Slice number in that plane, from 0; the middle one if not given. Of a volume: "
+            "where to begin.",
         ),
     ] = None,
-    scope: Annotated[
-        str, typer.Option(help="'slice' for one, 'volume' for every slice of the plane.")
-    ] = "slice",
+    scope: Annotated[str, typer.Option(help="'slice' for one, 'volume' for all.")] = "slice",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="Of a volume: 'propagate' asks the agent on key slices and lets the tool carry "
+            "masks between them, 'every_slice' asks it on all."
+        ),
+    ] = "propagate",
+    clean: Annotated[
+        str,
+        typer.Option(
+            help="On the finished mask: 'largest' keeps the largest part, 'holes' fills what is "
+            "enclosed; both as 'largest,holes'.",
+            show_default=False,
+        ),
+    ] = "",
     window: Annotated[
         str,
         typer.Option(help="Grey scale: auto, a CT preset (lung, bone, ...), or 'level,width'."),
@@ -61,7 +78,7 @@ def segment(
     prompts: Prompts = "",
     force: Force = False,
 ) -> None:
-    """Segment what the prompt says, in one slice or in every slice of a volume.
+    """Segment what the prompt says, in one slice or in a whole volume.
 
     **Examples**
 
@@ -75,10 +92,9 @@ def segment(
 
     **Results** in the folder --out: the mask on the image's own grid (mask.nii.gz),
     every turn of the agent (trajectory.json, or one file a slice in trajectories/), the turns as
-    a picture (film.png), and the figures (summary.json).
+    a picture (film.png), and the figures (summary.json). Of a volume, what the tool carried from
+    slice to slice is in carried/.
     """
-    from ibisagent.agent import load_agent
-    from ibisagent.result_folder import ResultFolder
     from ibisagent.segment import SegmentRequest
 
     fields: dict[str, object] = {
@@ -86,15 +102,18 @@ def segment(
         "plane": plane,
         "slice": slice_,
         "scope": scope,
+        "method": method,
+        "clean": clean,
         "window": window,
         "max_steps": max_steps,
     }
     request = SegmentRequest.parse(fields)
     # Whatever can be wrong is found before the models are loaded, and long before they ran.
     volume, view = _open(image, request)
+    from ibisagent.result_folder import ResultFolder  # torch, behind it, loads slowly
+
     folder = ResultFolder(out, volume, file_format, force)
-    with notes.status("Loading the agent"):
-        agent = load_agent(policy, tool, device, prompts)
+    agent = load(policy, tool, device, prompts)
     result = _run(volume, view, request, agent, image.name)
     _tell(folder.write(result, view, agent), out)
 
@@ -114,19 +133,18 @@ def _run(
     volume: sitk.Image, view: SliceView, request: SegmentRequest, agent: Agent, name: str
 ) -> SegmentResult:
     """Segment, and tell each step as it is taken."""
-    from ibisagent.segment import Scope, segment
+    from ibisagent.segment import segment
 
-    slices = view.count if request.scope is Scope.VOLUME else 1
-    seen: set[int] = set()
     with progress() as bar:
-        task = bar.add_task("Segmenting", total=slices)
+        task = bar.add_task("Segmenting", total=None)
 
         def tell(index: int, step: Step) -> None:
-            seen.add(index)
-            bar.update(task, completed=len(seen) - 1)
             bar.console.print(_line(view, index, step), markup=False, soft_wrap=True)
 
-        return segment(volume, request, agent, name, tell)
+        def advance(now: Progress) -> None:
+            bar.update(task, completed=now.done, total=now.done + now.left)
+
+        return segment(volume, request, agent, name, on_step=tell, on_progress=advance)
 
 
 def _line(view: SliceView, index: int, step: Step) -> str:
@@ -141,8 +159,9 @@ def _line(view: SliceView, index: int, step: Step) -> str:
 
 def _tell(summary: dict[str, Any], out: Path) -> None:
     say(summary["answer"])
+    slices, turns = len(summary["slices"]), summary["turns"]
     say(
-        f"{summary['voxels']} voxels on {len(summary['slices'])} slices; {summary['turns']} turns, "
+        f"{summary['voxels']} voxels; {turns} turns of the agent on {slices} slices, "
         f"{summary['seconds_per_turn']} s each"
     )
     say(f"written to {out}")

@@ -1,7 +1,7 @@
 """HTTP to an OpenAI-compatible server: what to send, when to try again, what went wrong.
 
-Written on httpx2, the continued httpx, which transformers brings along anyway; the client of
-OpenAI would add a dozen packages and retries of its own to save the few lines below.
+Written on httpx2, the continued httpx, which transformers brings along anyway. OpenAI's client
+would be one more dependency, and it repeats requests that timed out, which we do not want.
 """
 
 from __future__ import annotations
@@ -167,9 +167,10 @@ class EndpointClient:
     def _words(self, response: httpx2.Response) -> str:
         """The server's own explanation, on one line; some repeat the token in it."""
         try:
-            error = response.json()["error"]
-            text = str(error["message"] if isinstance(error, dict) else error)
-        except (ValueError, KeyError, TypeError):
+            answer = response.json()
+            found = [answer[name] for name in ("error", "message", "detail") if name in answer]
+            text = str(found[0]["message"] if isinstance(found[0], dict) else found[0])
+        except (ValueError, KeyError, IndexError, TypeError):
             text = response.text
         if self._token:
             text = text.replace(self._token, "***")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ibisagent.actions import format_reply
-from ibisagent.policies.base import Observation
+from ibisagent.policies.base import Cancelled, Observation, never
 from ibisagent.policies.scripted import annotate
 from ibisagent.slices import SliceView
 from ibisagent.tools.base import Mask
@@ -38,7 +38,9 @@ class VolumeAnnotator:
         self._target = target
         self._stop_iou = stop_iou
 
-    def replies(self, observations: Sequence[Observation]) -> list[str]:
+    def replies(
+        self, observations: Sequence[Observation], cancelled: Cancelled = never
+    ) -> list[str]:
         """One reply an observation, each judged against the truth of its slice.
 
         Raises:
@@ -53,7 +55,7 @@ class VolumeAnnotator:
         plain = ~seen.mask
         shown = seen.pictures[-1][:, :, 0][plain]
         alike = np.flatnonzero((self._pictures[:, plain] == shown).all(axis=1))
-        truths = [self._truths[index] for index in alike]
+        truths: list[Mask] = [self._truths[index] for index in alike]
         if not truths or any(not np.array_equal(truths[0], other) for other in truths[1:]):
             raise ValueError(f"the picture is of {len(truths)} slices with different truths")
         return truths[0]

@@ -2,17 +2,18 @@
 
 ::
 
-    key_slices       which slices the agent is asked on next
-    derived_clicks   what a mask says to the tool on the neighbouring slice
-    carry            masks from slice to slice, in one direction
-    agreement        whether a carried mask may be trusted
-    bridge           both directions between two key slices, joined or doubted
-    progress         how much is left, and for how long
-    clean            switchable steps on the finished mask
-    propagate        the run
+    key_slices   which slices the agent is asked on next
+    between      the mask to expect between two slices
+    carry        bringing the tool to it
+    agreement    whether the tool's mask may be trusted
+    ledger       what is settled
+    progress     how much is left, and for how long
+    propagate    the run
+    clean        switchable steps on the finished mask
+    settings     the thresholds
 """
 
-from ibisagent.propagation.propagate import propagate
+from ibisagent.propagation.propagate import Propagated, propagate
 from ibisagent.propagation.settings import PropagationSettings
 
-__all__ = ["PropagationSettings", "propagate"]
+__all__ = ["Propagated", "PropagationSettings", "propagate"]

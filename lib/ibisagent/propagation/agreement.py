@@ -43,7 +43,7 @@ def least_overlap(slice_mm: float, settings: PropagationSettings) -> float:
         slice_mm: Distance between neighbouring slices in mm.
         settings: `min_overlap` of them.
     """
-    overlap = settings.min_overlap ** (slice_mm / REFERENCE_MM)
+    overlap = float(settings.min_overlap ** (slice_mm / REFERENCE_MM))
     return min(max(overlap, LAXEST), STRICTEST)
 
 

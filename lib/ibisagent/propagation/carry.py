@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ibisagent.actions import Click
-from ibisagent.episode import Cancelled
 from ibisagent.metrics import iou
+from ibisagent.policies.base import Cancelled
 from ibisagent.policies.scripted import next_click
 from ibisagent.propagation.settings import PropagationSettings
 from ibisagent.tools.base import RGB, Mask, Segmentation, SegmentationTool
@@ -67,7 +67,7 @@ def carry(
     segmentation, mask = Segmentation(expected, 1.0), np.zeros_like(expected)
     best: Carried | None = None
     clicks: list[Click] = []
-    while len(clicks) < settings.clicks:
+    while True:
         clicks.append(next_click(expected, mask)[0])
         if cancelled():
             return None
@@ -76,6 +76,5 @@ def carry(
         agreement = iou(mask, expected)
         if best is None or agreement > best.agreement:
             best = Carried(expected, tuple(clicks), segmentation, agreement)
-        if agreement >= settings.enough:
-            break
-    return None if best is None else replace(best, seconds=time.perf_counter() - began)
+        if agreement >= settings.enough or len(clicks) >= settings.clicks:
+            return replace(best, seconds=time.perf_counter() - began)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 
 
 def stride(key_mm: float, slice_mm: float) -> int:
@@ -37,7 +38,7 @@ def finer(found: Mapping[int, bool], count: int, least_step: int) -> list[int]:
         least_step: Distance in slices that is fine enough: then the list is empty.
     """
     looked_at = sorted({-1, count, *found})
-    pairs = zip(looked_at, looked_at[1:], strict=False)
+    pairs = pairwise(looked_at)
     return [(low + high) // 2 for low, high in pairs if high - low > least_step]
 
 
@@ -70,7 +71,7 @@ def gaps(found: Mapping[int, bool]) -> list[tuple[int, int]]:
     looked_at = sorted(found)
     return [
         (low, high)
-        for low, high in zip(looked_at, looked_at[1:], strict=False)
+        for low, high in pairwise(looked_at)
         if found[low] and found[high] and high - low > 1
     ]
 
@@ -83,10 +84,9 @@ def open_slices(found: Mapping[int, bool], count: int, step: int, absences: int)
     """
     looked_at = sorted(found)
     unknown = set(ends(found, count, step, absences))
-    borders = [(None, -1), *((index, index) for index in looked_at), (None, count)]
-    for (low, after), (high, before) in zip(borders, borders[1:], strict=False):
-        if (low is not None and found[low]) or (high is not None and found[high]):
-            unknown.update(range(after + 1, before))
+    for low, high in pairwise([-1, *looked_at, count]):
+        if found.get(low) or found.get(high):
+            unknown.update(range(low + 1, high))
     return len(unknown)
 
 

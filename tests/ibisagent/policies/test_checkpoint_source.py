@@ -55,9 +55,7 @@ def write_config(folder: Path) -> None:
 def test_a_pinned_sub_folder_is_found_without_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = put_in_cache(
-        monkeypatch, tmp_path, "manglu3935/IBIS", write_config, "qwen2_5vl-7b-RL"
-    )
+    folder = put_in_cache(monkeypatch, tmp_path, "manglu3935/IBIS", write_config, "qwen2_5vl-7b-RL")
     source = CheckpointSource.parse(FULL)
     assert source.folder().samefile(folder)
     assert source.label(source.folder()) == f"hf:manglu3935/IBIS@{COMMIT[:12]}#qwen2_5vl-7b-RL"

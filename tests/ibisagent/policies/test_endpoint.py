@@ -28,8 +28,8 @@ from PIL import Image
 
 from ibisagent.episode import Episode, StopReason, run
 from ibisagent.errors import IBISAgentError, ModelNotFound, PolicyFailed, PolicyUnavailable
-from ibisagent.policies import load_policy
 from ibisagent.policies import endpoint_client as client
+from ibisagent.policies import load_policy
 from ibisagent.policies.base import Observation
 from ibisagent.policies.endpoint import API_KEY, EndpointPolicy
 from ibisagent.prompts import load_profile
@@ -219,6 +219,8 @@ class TestFailures:
         ("trouble", "kind", "words", "fix"),
         [
             (send_json(400, REFUSAL), PolicyFailed, "4096 tokens", "max_pixels"),
+            (send_json(400, {"detail": "Pinned."}), PolicyFailed, r"400\): Pinned\.", "max_pixels"),
+            (send_json(422, [1]), PolicyFailed, r"422\): \[1\]", "max_pixels"),
             (send_json(401, {}), PolicyUnavailable, "refuses us", API_KEY),
             (send_json(500, {"error": "CUDA error"}), PolicyUnavailable, "CUDA error", "log"),
             (send_json(404, {}), ModelNotFound, "no model 'ibis'", "other, another"),

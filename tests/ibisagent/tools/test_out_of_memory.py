@@ -20,7 +20,7 @@ from ibisagent.tools.out_of_memory import out_of_memory_named
     ],
 )
 def test_out_of_memory_names_the_tool_and_a_fix(error: Exception) -> None:
-    with pytest.raises(ToolOutOfMemory, match="'mine'.*device 'cpu'"), out_of_memory_named("mine"):
+    with pytest.raises(ToolOutOfMemory, match=r"'mine'.*device 'cpu'"), out_of_memory_named("mine"):
         raise error
 
 

@@ -1,0 +1,198 @@
+"""Measures ways of running a policy: ``make bench-policies``.
+
+Writes ``docs/results/policies.json``. Without ``--policy`` an untrained checkpoint of the embedded
+one's size writes replies of a fixed length, so that any machine can measure the ratios: batched to
+one by one, served to local, our loop to the published one, and what reuse of the common prompt
+prefix could save at most.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from rich.console import Console
+from rich.progress import track
+from transformers.utils.import_utils import is_serve_available
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from harness.fake_tool import DiscTool  # noqa: E402
+from harness.reference_loop import ask  # noqa: E402
+from harness.transformers_serve import transformers_serve  # noqa: E402
+
+from benchmarks.pictures import picture  # noqa: E402
+from benchmarks.timing import Times  # noqa: E402
+from ibisagent import __version__  # noqa: E402
+from ibisagent.episode import Episode  # noqa: E402
+from ibisagent.errors import IBISAgentError  # noqa: E402
+from ibisagent.machine import machine_facts  # noqa: E402
+from ibisagent.output import make_folder, write_whole  # noqa: E402
+from ibisagent.policies.base import Observation, Policy  # noqa: E402
+from ibisagent.policies.endpoint import EndpointPolicy  # noqa: E402
+from ibisagent.policies.local import LocalPolicy  # noqa: E402
+from ibisagent.prompts import PromptProfile, load_profile  # noqa: E402
+from ibistrain.tiny import build  # noqa: E402
+
+RESULTS = ROOT / "docs" / "results" / "policies.json"
+SLICES = 8
+TOKENS = 48
+"""Length of a reply: about a sentence of thought and an action."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print and write; the exit code is 0, or 1 where something is missing."""
+    options = _parse(arguments)
+    console = Console(highlight=False)
+    torch.set_num_threads(options.threads)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint = options.policy or str(_write_checkpoint(Path(folder) / "untrained"))
+            report = _report(options, _measure(checkpoint, options))
+        make_folder(options.out.parent)
+        write_whole(options.out, (json.dumps(report, indent=1) + "\n").encode("utf-8"))
+    except IBISAgentError as error:
+        Console(stderr=True, highlight=False).print(f"bench: {error}", style="red", markup=False)
+        return 1
+    console.print_json(data=report["results"])
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks/policies.py", description=__doc__)
+    parser.add_argument("--policy", help="checkpoint folder or hub name; none for an untrained one")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1, help="of torch, on a CPU")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file for the figures")
+    return parser.parse_args(arguments)
+
+
+def _measure(checkpoint: str, options: argparse.Namespace) -> dict[str, Any]:
+    memory = {"at_start": _memory(options.device)}
+    policy = LocalPolicy(checkpoint, options.device, max_new_tokens=TOKENS)
+    memory["loaded"] = _memory(options.device)
+    profile = policy.profile or load_profile()
+    unguided = profile.model_copy(update={"system": ""})
+
+    alone, batched, short, reference = Times(), Times(), Times(), Times()
+    for repeat in track(range(-1, options.repeats), "Measuring", transient=True):
+        seen = _observations(profile, repeat)
+        with alone.measure():
+            for one in seen:
+                policy.replies([one])
+        memory.setdefault("one_by_one", _memory(options.device))
+        with batched.measure():
+            policy.replies(seen)
+        memory.setdefault("batched", _memory(options.device))
+        with short.measure():
+            for one in _observations(unguided, repeat):
+                policy.replies([one])
+        with reference.measure():
+            _ask_as_published(policy, seen)
+        if repeat < 0:  # the first round pays for what is set up once
+            for times in (alone, batched, short, reference):
+                times.seconds.clear()
+    saved = 1 - short.median / alone.median
+    return {
+        "local_turns_per_second_one_by_one": round(SLICES / alone.median, 2),
+        f"local_turns_per_second_{SLICES}_at_once": round(SLICES / batched.median, 2),
+        "batched_to_one_by_one": round(alone.median / batched.median, 2),
+        "our_turn_to_the_published_loops_one_by_one": round(reference.median / alone.median, 2),
+        f"our_turn_to_the_published_loops_{SLICES}_slices": round(
+            reference.median / batched.median, 2
+        ),
+        "share_of_a_turn_that_prefix_reuse_could_save_at_most": round(max(0.0, saved), 3),
+        "memory_mib": memory,
+        "served": _measure_served(checkpoint, options, batched.median),
+    }
+
+
+def _measure_served(checkpoint: str, options: argparse.Namespace, local: float) -> Any:
+    """Seconds of the same replies from `transformers serve` on this machine's CPU."""
+    if not is_serve_available():
+        return "not measured: the packages of transformers serve (openai) are not installed"
+    if options.device != "cpu" or not Path(checkpoint).is_dir():
+        return "not measured: transformers serve is started for a folder on a CPU only"
+    alone, together = Times(), Times()
+    with transformers_serve(Path(checkpoint)) as address:
+        policy: Policy = EndpointPolicy(address, max_new_tokens=TOKENS)
+        for repeat in range(-1, options.repeats):
+            seen = _observations(load_profile(), repeat)
+            with alone.measure():
+                for one in seen:
+                    policy.replies([one])
+            with together.measure():
+                policy.replies(seen)
+        for times in (alone, together):
+            times.seconds.pop(0)
+    return {
+        "server": "transformers serve, no continuous batching",
+        "turns_per_second_one_by_one": round(SLICES / alone.median, 2),
+        f"turns_per_second_{SLICES}_at_once": round(SLICES / together.median, 2),
+        "local_batched_to_served": round(together.median / local, 2),
+    }
+
+
+def _ask_as_published(policy: LocalPolicy, seen: Sequence[Observation]) -> None:
+    for one in seen:
+        system, user = one.messages[0]["content"][0]["text"], one.messages[-1]["content"][-1]
+        picture = one.pictures[-1]
+        ask(policy._model, policy._processor, picture, system, user["text"], TOKENS)
+
+
+def _observations(profile: PromptProfile, repeat: int) -> list[Observation]:
+    return [
+        Episode(picture(repeat * SLICES + index + 100), "liver", DiscTool(), profile).observe()
+        for index in range(SLICES)
+    ]
+
+
+def _write_checkpoint(folder: Path) -> Path:
+    """Untrained, of the embedded checkpoint's size; its replies are noise of fixed length."""
+    profile = load_profile()
+    build(folder, [profile.system, profile.first, profile.refine])
+    path = folder / "generation_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings |= {"min_new_tokens": TOKENS, "max_new_tokens": TOKENS}
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    return folder
+
+
+def _memory(device: str) -> int:
+    """MiB: the most a GPU has held so far, else what the process holds now."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.max_memory_allocated() / 2**20)
+    return int(psutil.Process().memory_info().rss / 2**20)
+
+
+def _report(options: argparse.Namespace, results: dict[str, Any]) -> dict[str, Any]:
+    named = Path(options.policy).name if options.policy else "untrained, size of the embedded one"
+    return {
+        "command": "make bench-policies",
+        "version": __version__,
+        "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "policy": named,
+        "setting": {
+            "device": options.device,
+            "threads": options.threads,
+            "slices": SLICES,
+            "tokens_a_reply": TOKENS,
+            "repeats": options.repeats,
+        },
+        "machine": machine_facts(),
+        "results": results,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
