@@ -141,20 +141,21 @@ class CarriedSlice(_Record):
     slice: SliceRecord
     tool: str = Field(description="Identity of the segmentation tool.")
     between: tuple[int, int] = Field(
-        description="The slices below and above, whose masks were carried over."
+        description="The key slices below and above, whose masks were carried over."
     )
-    expected: Rle = Field(description="Their masks, blended for this slice: the tool's prior.")
+    expected: Rle = Field(description="Their masks, blended for this slice.")
     clicks: list[ActionRecord] = Field(description="Clicks derived from the expected mask.")
-    mask: Rle = Field(description="What the tool made of it.")
+    tool_mask: Rle = Field(description="What the tool made of the clicks.")
+    mask: Rle = Field(description="What stands: midway between the expected and the tool's mask.")
     score: float = Field(description="The tool's estimate of the mask's IoU, 0 to 1.")
-    agreement: float = Field(description="IoU of the mask with the expected one.")
-    overlap: float = Field(description="IoU of the mask with that of the nearer of both slices.")
+    agreement: float = Field(description="IoU of the tool's mask with the expected one.")
+    overlap: float = Field(description="IoU of the mask with that of the slice beside it.")
     tool_seconds: float
 
     @model_validator(mode="after")
     def _masks_fit_the_slice(self) -> CarriedSlice:
         size = (self.slice.height, self.slice.width)
-        if self.expected.size != size or self.mask.size != size:
+        if any(mask.size != size for mask in (self.expected, self.tool_mask, self.mask)):
             raise ValueError("a mask is not of the slice's height and width")
         return self
 

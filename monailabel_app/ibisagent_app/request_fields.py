@@ -36,7 +36,7 @@ DECIDED_ELSEWHERE = {
     "file": "Upload a file as the form field 'file'.",
     "image": "Name the image in the address: /infer/MODEL?image=ID.",
     "image_id": "Name the image in the address: /infer/MODEL?image=ID.",
-    "label": "Upload a mask as the form field 'label'.",
+    "label": "Leave it out.",
     "model": "Name the model in the address: /infer/MODEL.",
     "policy": "The policy is chosen when the server starts: --conf policy NAME.",
     "prompts": "The prompts are chosen when the server starts: --conf prompts FILE.",

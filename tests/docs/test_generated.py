@@ -41,4 +41,4 @@ def test_every_command_and_option_is_on_the_page():
 def test_schema_is_one():
     schema = json.loads(PAGES["trajectory.schema.json"])
 
-    jsonschema.validators.validator_for(schema).check_schema(schema)
+    jsonschema.Draft7Validator.check_schema(schema)

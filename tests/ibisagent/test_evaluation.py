@@ -11,7 +11,7 @@ from ibisagent.evaluation_report import summarise
 from ibisagent.film import film_strip
 from ibisagent.manifest import load_manifest
 from ibisagent.prompts import load_profile
-from ibisagent.segment import BATCH
+from ibisagent.slice_player import BATCH
 from ibisagent.slices import SliceView
 from ibisagent.trajectory import Trajectory
 from ibisagent.volume import read_image

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from ibisagent.cli.console import output, progress, say, warn
 from ibisagent.cli.loading import load
@@ -18,8 +19,17 @@ if TYPE_CHECKING:  # these load slowly, and `--help` must not
     from ibisagent.evaluation_report import Report
     from ibisagent.manifest import Manifest
 
-COLUMNS = ("set", "n", "first click hits", "Dice", "IoU", "F1", "turns", "absent recognised")
-"""What of the table is shown on the terminal, which may be 80 letters wide."""
+COLUMNS = {
+    "set": "set",
+    "n": "n",
+    "first click hits": "hit",
+    "Dice": "Dice",
+    "IoU": "IoU",
+    "F1": "F1",
+    "turns": "turns",
+    "absent recognised": "absent",
+}
+"""Heading in the files -> on the terminal, which may be 80 letters wide."""
 
 
 def evaluate(
@@ -120,11 +130,10 @@ def _tell(report: Report, out: Path) -> None:
     from ibisagent.evaluation_report import HEADINGS, table
 
     columns = [HEADINGS.index(name) for name in COLUMNS]
-    shown = Table(*COLUMNS)
-    shown.columns[0].no_wrap = True
+    shown = Table(*COLUMNS.values())
     for row in table(report, labels=False):
         cells = [row[column] for column in columns]
-        shown.add_row(*cells, style="bold" if row[0] == "all" else None)
+        shown.add_row(*map(Text, cells), style="bold" if row[0] == "all" else None)
     output.print(shown)
     if report.not_asked:
         say(f"not asked, since the model has not learnt it: {', '.join(report.not_asked)}")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ibisagent.metrics import iou
 from ibisagent.propagation.carry import Carried
+from ibisagent.propagation.ledger import Key
 from ibisagent.propagation.settings import PropagationSettings
 from ibisagent.tools.base import Mask
 
@@ -14,23 +13,6 @@ REFERENCE_MM = 3.0
 
 STRICTEST, LAXEST = 0.85, 0.2
 """Bounds of the least overlap: pixels are not infinitely small, and some likeness must stay."""
-
-
-@dataclass(frozen=True, eq=False)
-class Standing:
-    """The mask of a slice that is settled, as a source for its neighbours.
-
-    Attributes:
-        mask: Axes (row, column), not empty.
-        away: Slices it was carried over; 0 where agent or person made it.
-        key_score: The tool's score on the key slice it comes from; None for a person's mask.
-        key_area: Pixels of the mask there.
-    """
-
-    mask: Mask
-    away: int
-    key_score: float | None
-    key_area: int
 
 
 def least_overlap(slice_mm: float, settings: PropagationSettings) -> float:
@@ -49,8 +31,8 @@ def least_overlap(slice_mm: float, settings: PropagationSettings) -> float:
 
 def doubt(
     carried: Carried,
-    near: Standing,
-    far: Standing,
+    neighbour: Mask,
+    keys: tuple[Key, Key],
     slice_mm: float,
     settings: PropagationSettings,
 ) -> str:
@@ -58,26 +40,30 @@ def doubt(
 
     Args:
         carried: The mask.
-        near: The neighbour it was carried from.
-        far: The slice on the other side.
+        neighbour: That of the settled slice beside it.
+        keys: The key slices below and above.
         slice_mm: Distance between neighbouring slices in mm.
         settings: The thresholds.
 
     Returns:
         A sentence with the figures; empty for a mask that may be trusted.
     """
-    mask, score = carried.segmentation.mask, carried.segmentation.score
     if carried.agreement < settings.min_agreement:
         least = settings.min_agreement
-        return f"IoU with the expected mask {carried.agreement:.2f}, below {least:.2f}."
-    overlap, least = iou(mask, near.mask), least_overlap(slice_mm, settings)
+        return f"IoU of tool and expected mask {carried.agreement:.2f}, below {least:.2f}."
+    overlap, least = iou(carried.mask, neighbour), least_overlap(slice_mm, settings)
     if overlap < least:
         return f"IoU with the neighbouring slice {overlap:.2f}, below {least:.2f}."
-    least = max(settings.min_score, settings.min_score_share * (near.key_score or 0.0))
+    score, least = carried.segmentation.score, _least_score(keys, settings)
     if score < least:
         return f"The tool's score {score:.2f}, below {least:.2f}."
-    areas, ratio = sorted((near.key_area, far.key_area)), settings.max_area_ratio
-    area = int(mask.sum())
+    areas, ratio = sorted(key.area for key in keys), settings.max_area_ratio
+    area = int(carried.mask.sum())
     if not areas[0] / ratio <= area <= areas[1] * ratio:
         return f"{area} pixels, on the key slices {areas[0]} and {areas[1]}."
     return ""
+
+
+def _least_score(keys: tuple[Key, Key], settings: PropagationSettings) -> float:
+    known = [key.score for key in keys if key.score is not None]
+    return max(settings.min_score, settings.min_score_share * min(known, default=0.0))

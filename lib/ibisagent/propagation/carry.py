@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ibisagent.actions import Click
 from ibisagent.metrics import iou
 from ibisagent.policies.base import Cancelled
 from ibisagent.policies.scripted import next_click
+from ibisagent.propagation.between import between
 from ibisagent.propagation.settings import PropagationSettings
 from ibisagent.tools.base import RGB, Mask, Segmentation, SegmentationTool
 
@@ -21,9 +22,10 @@ class Carried:
 
     Attributes:
         expected: The mask that was carried here, axes (row, column).
-        clicks: What the tool was given beside it, oldest first.
+        clicks: What the tool was given, oldest first.
         segmentation: What it answered.
         agreement: IoU of both masks.
+        mask: Midway between both: the outline expected, drawn to what the tool sees.
         seconds: Time the tool took, for answers that agreed less included.
     """
 
@@ -31,7 +33,8 @@ class Carried:
     clicks: tuple[Click, ...]
     segmentation: Segmentation
     agreement: float
-    seconds: float = 0.0
+    mask: Mask
+    seconds: float
 
 
 def carry(
@@ -43,9 +46,10 @@ def carry(
 ) -> Carried | None:
     """Ask the tool for what is expected on a slice.
 
-    The expected mask is the prior. The first click is at its deepest point, each further one
-    where the tool's mask errs most from it, until they agree well enough or the clicks are
-    spent. The answer that agreed best is taken.
+    The first click is at the deepest point of the expected mask, each further one where the
+    tool's mask errs most from it, until they agree well enough or the clicks are spent. The
+    answer that agreed best is taken. The tool is not shown the expected mask: one that follows
+    its prior would only repeat it, and agreement would mean nothing.
 
     Args:
         tool: The tool.
@@ -64,17 +68,18 @@ def carry(
         return None
     began = time.perf_counter()
     prepared = tool.set_image(rgb)
-    segmentation, mask = Segmentation(expected, 1.0), np.zeros_like(expected)
-    best: Carried | None = None
     clicks: list[Click] = []
-    while True:
-        clicks.append(next_click(expected, mask)[0])
+    answers: list[tuple[float, Segmentation]] = []
+    while not answers or not (answers[-1][0] >= settings.enough or len(clicks) >= settings.clicks):
+        last = answers[-1][1] if answers else None
+        seen = last.mask if last else np.zeros_like(expected)
+        clicks.append(next_click(expected, seen)[0])
         if cancelled():
             return None
-        segmentation = prepared.segment(clicks, segmentation)
-        mask = segmentation.mask
-        agreement = iou(mask, expected)
-        if best is None or agreement > best.agreement:
-            best = Carried(expected, tuple(clicks), segmentation, agreement)
-        if agreement >= settings.enough or len(clicks) >= settings.clicks:
-            return replace(best, seconds=time.perf_counter() - began)
+        answer = prepared.segment(clicks, last)
+        answers.append((iou(answer.mask, expected), answer))
+    best = max(range(len(answers)), key=lambda place: answers[place][0])
+    agreement, segmentation = answers[best]
+    mask = between(expected, segmentation.mask, 0.5)
+    seconds = time.perf_counter() - began
+    return Carried(expected, tuple(clicks[: best + 1]), segmentation, agreement, mask, seconds)

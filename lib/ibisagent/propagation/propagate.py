@@ -1,10 +1,10 @@
 """From the agent in two dimensions to a mask in three.
 
-The agent is asked on key slices (`key_slices`). Between two of them the tool is brought, slice
-by slice and from both sides, to the mask that the settled slices on either side let expect
-(`between`, `carry`). Where it cannot be, or where its mask is doubtful (`agreement`), the agent
-is asked again: afresh, or from the expected mask where the tool sees something like it. A slice
-on which the agent sees nothing stays empty and parts the target there.
+The agent is asked on key slices (`key_slices`). On a slice between two of them their masks let
+expect a mask (`between`), and the tool is brought to it by clicks (`carry`). Where it cannot be,
+or where its mask is doubtful (`agreement`), the agent is asked again, and the slice becomes a key
+slice: afresh, or from the expected mask where the tool sees something like it. A slice on which
+the agent sees nothing stays empty and parts the target there.
 
 With a mask or clicks of a person, or a slice to begin with, the target is followed from there
 and not looked for elsewhere. Slices of a person's mask stay as they are, but for the key slices
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ibisagent.episode import Episode, StopReason
 from ibisagent.metrics import iou
 from ibisagent.propagation import key_slices
-from ibisagent.propagation.agreement import Standing, doubt
+from ibisagent.propagation.agreement import doubt
 from ibisagent.propagation.between import between
 from ibisagent.propagation.carry import Carried, carry
 from ibisagent.propagation.ledger import Ledger
@@ -195,8 +195,7 @@ class _Run:
         segmentation, broken_off = episode.segmentation, episode.stop is StopReason.CANCELLED
         if segmentation.mask.any() or not broken_off:
             score = segmentation.score if episode.clicks else None
-            area = int(segmentation.mask.sum())
-            self._ledger.settle(index, Standing(segmentation.mask, 0, score, area))
+            self._ledger.settle_key(index, segmentation.mask, score)
         if not broken_off:
             self._on_slice_done(trajectory)
 
@@ -211,22 +210,24 @@ class _Run:
         return questions
 
     def _carry_one(self, low: int, high: int, questions: _Questions) -> None:
-        """Carry masks to the slice beside the one that fewer slices were carried over to."""
-        below, above = self._ledger.standing(low), self._ledger.standing(high)
-        upwards = below.away <= above.away
-        near, far = (below, above) if upwards else (above, below)
-        index = low + 1 if upwards else high - 1
-        expected = between(below.mask, above.mask, (high - index) / (high - low))
+        """Carry masks to the slice of a gap that is nearer to a key slice."""
+        below, above = self._ledger.keys_around(low + 1)
+        upwards = low - below <= above - high
+        index, neighbour = (low + 1, low) if upwards else (high - 1, high)
+        keys = (self._ledger.key(below), self._ledger.key(above))
+        share = (above - index) / (above - below)
+        expected = between(keys[0].mask, keys[1].mask, share)
         if not expected.any():
-            questions.why[index] = f"The masks of slices {low} and {high} do not overlap."
+            questions.why[index] = f"The masks of slices {below} and {above} do not overlap."
             return
         tool, cancelled = self._player.agent.tool, self._player.cancelled
         carried = carry(tool, self._view.rgb(index), expected, self._settings, cancelled)
         if carried is None:
             return
-        why = doubt(carried, near, far, self._slice_mm, self._settings)
+        beside = self._ledger.mask(neighbour)
+        why = doubt(carried, beside, keys, self._slice_mm, self._settings)
         if not why:
-            self._settle_carried(index, carried, near, (low, high))
+            self._settle_carried(index, carried, (below, above), iou(carried.mask, beside))
             return
         logger.info("slice %d: %s", index, why)
         questions.why[index] = why
@@ -234,24 +235,23 @@ class _Run:
             questions.starts[index] = Segmentation(expected, carried.segmentation.score)
 
     def _settle_carried(
-        self, index: int, carried: Carried, near: Standing, sources: tuple[int, int]
+        self, index: int, carried: Carried, keys: tuple[int, int], overlap: float
     ) -> None:
-        segmentation = carried.segmentation
-        standing = Standing(segmentation.mask, near.away + 1, near.key_score, near.key_area)
+        self._ledger.settle_carried(index, carried.mask)
         record = self._carried[index] = CarriedSlice(
             prompt=self._player.prompt,
             slice=self._player.where(index),
             tool=self._player.agent.tool.name,
-            between=sources,
+            between=keys,
             expected=Rle.encode(carried.expected),
             clicks=[click_record(click) for click in carried.clicks],
-            mask=Rle.encode(segmentation.mask),
-            score=segmentation.score,
+            tool_mask=Rle.encode(carried.segmentation.mask),
+            mask=Rle.encode(carried.mask),
+            score=carried.segmentation.score,
             agreement=carried.agreement,
-            overlap=iou(segmentation.mask, near.mask),
+            overlap=overlap,
             tool_seconds=round(carried.seconds, 4),
         )
-        self._ledger.settle(index, standing)
         self._pace.settled(1)
         self._on_slice_done(record)
         self._tell_progress()

@@ -17,10 +17,10 @@ class PropagationSettings:
         clicks: Most clicks, one call of the tool each, to bring the tool to the expected mask.
         enough: IoU with the expected mask from which no further click is derived.
         min_agreement: Least IoU of the tool's mask with the expected one.
-        min_overlap: Least IoU of the tool's mask with that of the neighbouring slice, where
-            slices are 3 mm apart; see `ibisagent.propagation.agreement.least_overlap`.
+        min_overlap: Least IoU of a mask with that of the slice beside it, where slices are 3 mm
+            apart; see `ibisagent.propagation.agreement.least_overlap`.
         min_score: Least score of the tool, in [0, 1].
-        min_score_share: Least score, as a share of the one on the key slice.
+        min_score_share: Least score, as a share of the lower one of both key slices.
         max_area_ratio: How much larger than the larger of both key slices' masks, or smaller
             than the smaller one, a mask may be.
         usable: IoU with the expected mask from which a doubted mask still speaks for the

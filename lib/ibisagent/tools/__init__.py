@@ -11,7 +11,11 @@ from ibisagent.errors import InvalidRequest
 from ibisagent.tools.base import SegmentationTool
 
 _SAM_SIZES = ("vit_b", "vit_l", "vit_h")
-_CHOICES = "'embedded', 'sam:vit_b:PATH', 'sam:vit_l:PATH', 'sam:vit_h:PATH', 'medsam:PATH'"
+_SAM2_FAMILIES = ("sam2", "medsam2")
+_CHOICES = (
+    "'embedded', 'sam:vit_b:PATH', 'sam:vit_l:PATH', 'sam:vit_h:PATH', 'medsam:PATH', "
+    "'sam2:FOLDER', 'sam2:OWNER/MODEL', 'sam2:FILE.pt', 'medsam2:FILE.pt'"
+)
 
 
 def load_tool(spec: str = "embedded", device: str = "auto") -> SegmentationTool:
@@ -19,8 +23,10 @@ def load_tool(spec: str = "embedded", device: str = "auto") -> SegmentationTool:
 
     Args:
         spec: "embedded" (LiteMedSAM with candidate boxes, nothing to download),
-            "sam:SIZE:PATH" (a checkpoint of segment-anything; SIZE is vit_b, vit_l or vit_h) or
-            "medsam:PATH" (MedSAM, which has the form of vit_b).
+            "sam:SIZE:PATH" (a checkpoint of segment-anything; SIZE is vit_b, vit_l or vit_h),
+            "medsam:PATH" (MedSAM, which has the form of vit_b),
+            "sam2:WHERE" (SAM 2 or 2.1: a folder as on the model hub, a hub name, or a ``.pt``
+            file of the original repository) or "medsam2:WHERE" (the same for MedSAM2).
         device: "auto", "cpu", "cuda", ...
 
     Raises:
@@ -38,6 +44,10 @@ def load_tool(spec: str = "embedded", device: str = "auto") -> SegmentationTool:
         return _load_sam(spec, size, path, device)
     if kind == "medsam" and rest:
         return _load_sam(spec, "vit_b", rest, device)
+    if kind in _SAM2_FAMILIES and rest:
+        from ibisagent.tools.sam2 import Sam2
+
+        return Sam2(rest, device, family=kind)
     raise _unknown(spec)
 
 

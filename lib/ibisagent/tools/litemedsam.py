@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,7 +59,7 @@ class LiteMedSAM:
 
     def __init__(self, device: str = "auto") -> None:
         self._device = resolve_device(device)
-        self._net = _build().to(self._device).eval().requires_grad_(False)
+        self._net: Any = _build().to(self._device).eval().requires_grad_(False)
         self._cache = EmbeddingCache()
 
     @property
@@ -76,7 +77,7 @@ class LiteMedSAM:
         require_rgb(rgb)
         with out_of_memory_named(self.name):
             embedding = self._cache.get(rgb, self._embed)
-        return PreparedForBoxes(self, SquareFrame((rgb.shape[0], rgb.shape[1]), SIDE), embedding)
+        return PreparedForBoxes(self, SquareFrame.of(rgb, SIDE), embedding)
 
     @torch.inference_mode()
     def decode(self, embedding: Tensor, boxes: Sequence[Box]) -> tuple[Tensor, Tensor]:
@@ -113,7 +114,7 @@ class LiteMedSAM:
         As in the model's training: intensities of the image stretched to [0, 1], then padded
         with 0.
         """
-        height, width = SquareFrame((rgb.shape[0], rgb.shape[1]), SIDE).inner
+        height, width = SquareFrame.of(rgb, SIDE).inner
         image = torch.from_numpy(np.array(rgb)).permute(2, 0, 1)[None].float()
         image = functional.interpolate(image, (height, width), mode="bilinear", antialias=True)
         low, high = image.aminmax()

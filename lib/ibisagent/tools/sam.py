@@ -68,14 +68,14 @@ class Sam:
             ToolOutOfMemory: The device has no room for this image.
         """
         require_rgb(rgb)
-        frame = SquareFrame(rgb.shape[:2], self._net.image_encoder.img_size)
+        frame = SquareFrame.of(rgb, self._net.image_encoder.img_size)
         with out_of_memory_named(self.name):
             return PreparedForSam(self, frame, self._cache.get(rgb, self._embed))
 
     @torch.inference_mode()
     def _embed(self, rgb: RGB) -> Tensor:
         """Image embedding, axes (1, channel, row, column)."""
-        height, width = SquareFrame(rgb.shape[:2], self._net.image_encoder.img_size).inner
+        height, width = SquareFrame.of(rgb, self._net.image_encoder.img_size).inner
         picture = np.array(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
         image = torch.from_numpy(picture).to(self._device).permute(2, 0, 1)[None]
         with self._half_precision():

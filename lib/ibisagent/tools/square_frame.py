@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from ibisagent.actions import Click
-from ibisagent.tools.base import Mask
+from ibisagent.tools.base import RGB, Mask
 
 CERTAIN = 8.0
 """Logit given to a mask that somebody drew: sure (sigmoid 0.9997), yet inside the range that
@@ -32,6 +32,11 @@ class SquareFrame:
 
     size: tuple[int, int]
     side: int
+
+    @classmethod
+    def of(cls, rgb: RGB, side: int) -> SquareFrame:
+        """Frame of a picture."""
+        return cls((rgb.shape[0], rgb.shape[1]), side)
 
     @property
     def inner(self) -> tuple[int, int]:

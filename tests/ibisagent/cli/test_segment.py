@@ -127,6 +127,7 @@ class TestResult:
         assert ibisagent(*segment_arguments(volume, out, "--format", name)).code == 0
         assert (out / f"mask.{name.lower().lstrip('.')}").is_file()
 
+    @pytest.mark.slow
     def test_untrained_checkpoint_with_the_real_tool(self, ibisagent, volume, out, tmp_path):
         checkpoint = write_checkpoint(tmp_path / "tiny")
 

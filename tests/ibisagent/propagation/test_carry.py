@@ -6,6 +6,7 @@ import numpy as np
 from harness.fake_tool import DiscTool, disc
 
 from ibisagent.actions import Click
+from ibisagent.metrics import dice, iou
 from ibisagent.propagation.carry import carry
 from ibisagent.propagation.settings import PropagationSettings
 from ibisagent.tools.base import Segmentation
@@ -36,18 +37,36 @@ def never() -> bool:
     return False
 
 
-def test_the_expected_mask_is_the_prior_and_its_deepest_point_the_click() -> None:
-    tool, expected = DiscTool(4.0), disc(SHAPE, 20, 30, 9)
-    carried = carry(tool, RGB, expected, SETTINGS, never)
+def test_the_first_click_is_at_the_deepest_point_and_the_tool_looks_for_itself() -> None:
+    tool, expected = DiscTool(8.0), disc(SHAPE, 20, 30, 9)
+    carried = carry(tool, RGB, expected, replace(SETTINGS, enough=0.7), never)
     assert carried is not None
     ((clicks, prior),) = tool.asked
     assert [click.to_pixel(*SHAPE) for click in clicks] == [(20, 30)]
-    assert prior is not None
-    assert np.array_equal(prior.mask, expected)
-    assert prior.logits is None  # those of another picture would mean nothing
-    assert np.array_equal(carried.segmentation.mask, expected)
-    assert carried.agreement == 1.0
+    assert prior is None  # a tool that follows its prior would only repeat it
+    assert np.array_equal(carried.segmentation.mask, disc(SHAPE, 20, 30, 8))
+    assert carried.agreement == iou(disc(SHAPE, 20, 30, 8), expected)
     assert carried.seconds > 0
+
+
+def test_the_mask_lies_midway() -> None:
+    tool, expected = DiscTool(14.0), disc(SHAPE, 20, 25, 10)
+    carried = carry(tool, RGB, expected, replace(SETTINGS, clicks=1), never)
+    assert carried is not None
+    assert dice(carried.mask, disc(SHAPE, 20, 25, 12)) > 0.97
+
+
+def test_a_later_click_refines_the_answer_to_the_one_before() -> None:
+    expected = disc(SHAPE, 20, 12, 6) | disc(SHAPE, 20, 38, 6)
+    tool = DiscTool(6.0)
+    carried = carry(tool, RGB, expected, SETTINGS, never)
+    assert carried is not None
+    (_, first), (clicks, second) = tool.asked
+    assert first is None
+    assert second is not None
+    assert second.logits is not None
+    assert len(clicks) == 2
+    assert carried.agreement == 1.0
 
 
 def test_further_clicks_correct_the_tool() -> None:

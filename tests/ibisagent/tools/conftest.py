@@ -1,4 +1,4 @@
-"""Tools to test: the embedded one with its real weights, and a tiny SAM with random ones."""
+"""Tools to test: the embedded one with its real weights, tiny SAM and SAM 2 with random ones."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from segment_anything.modeling import (
     TwoWayTransformer,
 )
 
+from harness.tiny_sam2 import write_sam2
 from ibisagent.tools import load_tool
 from ibisagent.tools.base import RGB, SegmentationTool
 
@@ -53,7 +54,7 @@ def sam_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _tiny_registry() -> Iterator[None]:
+def tiny_registry() -> Iterator[None]:
     """segment-anything builds `tiny_sam` where vit_b is asked for."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(segment_anything.sam_model_registry, "vit_b", tiny_sam)
@@ -61,9 +62,15 @@ def _tiny_registry() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def sam(sam_checkpoint: Path, _tiny_registry: None) -> SegmentationTool:
+def sam(sam_checkpoint: Path, tiny_registry: None) -> SegmentationTool:
     """SAM loaded as a user would."""
     return load_tool(f"sam:vit_b:{sam_checkpoint}", "cpu")
+
+
+@pytest.fixture(scope="session")
+def sam2(tmp_path_factory: pytest.TempPathFactory) -> SegmentationTool:
+    """A tiny SAM 2 in the hub's layout, loaded as a user would."""
+    return load_tool(f"sam2:{write_sam2(tmp_path_factory.mktemp('hub') / 'sam2-tiny')}", "cpu")
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ CENTRE = Click(0.5, 0.5)
 CORNER = Click(0.05, 0.05, positive=False)
 
 
-@pytest.fixture(params=["embedded", "sam"])
+@pytest.fixture(params=["embedded", "sam", "sam2"])
 def tool(request: pytest.FixtureRequest) -> SegmentationTool:
     found: SegmentationTool = request.getfixturevalue(request.param)
     return found

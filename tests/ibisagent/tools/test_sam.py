@@ -49,9 +49,7 @@ def test_prompts_reach_the_model_as_in_the_original_predictor(
     assert found.score == pytest.approx(np.clip(quality, 0, 1), abs=1e-5)
 
 
-def test_the_logits_of_the_last_turn_are_the_prompt_of_the_next(
-    sam: Sam, picture: Picture
-) -> None:
+def test_the_logits_of_the_last_turn_are_the_prompt_of_the_next(sam: Sam, picture: Picture) -> None:
     prepared = sam.set_image(picture(60, 80))
     prior = prepared.segment(CLICKS[:1])
     assert prior.logits is not None
@@ -74,7 +72,8 @@ def test_the_name_does_not_tell_where_the_checkpoint_lies(sam: Sam) -> None:
     assert sam.name == "sam:vit_b:tiny"
 
 
-def test_medsam_has_the_form_of_vit_b(sam_checkpoint: Path, _tiny_registry: None) -> None:
+@pytest.mark.usefixtures("tiny_registry")
+def test_medsam_has_the_form_of_vit_b(sam_checkpoint: Path) -> None:
     assert load_tool(f"medsam:{sam_checkpoint}", "cpu").name == "medsam:vit_b:tiny"
 
 
@@ -83,7 +82,8 @@ def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
         Sam("vit_b", tmp_path / "none.pth", "cpu")
 
 
-def test_weights_of_another_model_are_refused(tmp_path: Path, _tiny_registry: None) -> None:
+@pytest.mark.usefixtures("tiny_registry")
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
     with pytest.raises(ModelNotFound, match="not those of the model"):
         Sam("vit_b", tmp_path / "other.pth", "cpu")

@@ -1,0 +1,119 @@
+"""The embedded default on its real weights and real images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from ibisagent.actions import Click
+from ibisagent.tools.base import RGB, Mask, Segmentation
+from ibisagent.tools.click_consistency import depth
+from ibisagent.tools.litemedsam import REMEMBERED, LiteMedSAM
+
+Picture = Callable[[int, int], RGB]
+CLICKS = [
+    Click(0.5, 0.5),
+    Click(0.2, 0.5, positive=False),
+    Click(0.66, 0.4),
+    Click(0.62, 0.55, positive=False),
+    Click(0.999, 0.999),
+]
+
+
+def dice(one: Mask, other: Mask) -> float:
+    return float(2 * (one & other).sum() / (one.sum() + other.sum()))
+
+
+@pytest.mark.parametrize("size", [(60, 80), (37, 301), (700, 512)])
+def test_clicks_hold_at_every_step(
+    embedded: LiteMedSAM, picture: Picture, size: tuple[int, int]
+) -> None:
+    prepared, found = embedded.set_image(picture(*size)), None
+    for n in range(1, len(CLICKS) + 1):
+        found = prepared.segment(CLICKS[:n], found)
+        for click in CLICKS[:n]:
+            assert found.mask[click.to_pixel(*size)] == click.positive
+
+
+def test_the_bright_disc_is_found(embedded: LiteMedSAM, picture: Picture) -> None:
+    image = picture(200, 300)
+    found = embedded.set_image(image).segment([Click(0.5, 0.5)])
+    assert dice(found.mask, image[..., 0] > 100) > 0.9
+
+
+def test_clicks_at_once_give_what_clicks_in_turn_give(
+    embedded: LiteMedSAM, picture: Picture
+) -> None:
+    prepared, found = embedded.set_image(picture(60, 80)), None
+    for n in range(1, 4):
+        found = prepared.segment(CLICKS[:n], found)
+    at_once = embedded.set_image(picture(60, 80)).segment(CLICKS[:3])
+    assert found is not None
+    assert np.array_equal(at_once.mask, found.mask)
+    assert at_once.score == found.score
+
+
+def test_negative_clicks_alone_leave_nothing(embedded: LiteMedSAM, picture: Picture) -> None:
+    found = embedded.set_image(picture(60, 80)).segment([CLICKS[1]])
+    assert not found.mask.any()
+
+
+def test_the_later_of_two_clicks_in_a_pixel_counts(embedded: LiteMedSAM, picture: Picture) -> None:
+    prepared, pixel = embedded.set_image(picture(60, 80)), CLICKS[0].to_pixel(60, 80)
+    opposite = Click(0.5, 0.5, positive=False)
+    assert prepared.segment([opposite, CLICKS[0]]).mask[pixel]
+    assert not prepared.segment([CLICKS[0], opposite]).mask[pixel]
+
+
+def test_decoded_boxes_are_remembered_within_bounds(
+    embedded: LiteMedSAM, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared, decoded = embedded.set_image(picture(60, 80)), []
+    decode = embedded.decode
+    monkeypatch.setattr(
+        embedded, "decode", lambda e, boxes: (decoded.extend(boxes), decode(e, boxes))[1]
+    )
+    prepared.segment(CLICKS[:1])
+    first = len(decoded)
+    prepared.segment(CLICKS[:1])
+    assert len(decoded) == first
+    prepared._remember({(0, 0, i, i): prepared._decoded[decoded[0]] for i in range(REMEMBERED)})
+    assert len(prepared._decoded) <= REMEMBERED
+    prepared.segment(CLICKS[:1])
+    assert len(decoded) == 2 * first
+
+
+def test_the_model_is_left_as_it_was_trained(embedded: LiteMedSAM) -> None:
+    assert not embedded._net.training
+    assert not any(weight.requires_grad for weight in embedded._net.parameters())
+
+
+def cell_nucleus(data_dir: Path) -> tuple[RGB, Mask]:
+    folder = data_dir / "micro_wbc_krd"
+    item = json.loads((folder / "manifest.json").read_text())["items"][0]
+    label = np.array(Image.open(folder / item["label"]))
+    regions, _ = ndimage.label(label > 0)
+    largest = np.bincount(regions[regions > 0]).argmax()
+    return np.array(Image.open(folder / item["image"]).convert("RGB")), regions == largest
+
+
+def test_a_click_in_a_real_image_finds_the_cell(embedded: LiteMedSAM, data_dir: Path) -> None:
+    image, truth = cell_nucleus(data_dir)
+    middle = np.unravel_index(depth(truth).argmax(), truth.shape)
+    click = Click.from_pixel(int(middle[0]), int(middle[1]), *truth.shape)
+    assert dice(embedded.set_image(image).segment([click]).mask, truth) > 0.7
+
+
+def test_a_wrong_starting_mask_is_taken_back(embedded: LiteMedSAM, picture: Picture) -> None:
+    image = picture(100, 100)
+    wrong = np.zeros((100, 100), dtype=bool)
+    wrong[5:25, 5:25] = True
+    clicks = [Click(0.5, 0.5), Click(0.15, 0.15, positive=False)]
+    found = embedded.set_image(image).segment(clicks, Segmentation(wrong, 0.0))
+    assert dice(found.mask, image[..., 0] > 100) > 0.8
