@@ -7,10 +7,13 @@ agree perfectly and score 1; an empty mask against a non-empty one scores 0.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
 
 BoolArray = NDArray[np.bool_]
 
@@ -40,10 +43,10 @@ def nsd(
         tolerance: Distance in mm that still counts as agreement.
         spacing: Size of a voxel in mm, in the order of the mask's axes.
     """
-    from monai.metrics.surface_dice import compute_surface_dice  # MONAI loads slowly
-
     if not prediction.any() or not truth.any():
         return float(prediction.any() == truth.any())
+    from monai.metrics.surface_dice import compute_surface_dice  # MONAI and torch load slowly
+
     value = compute_surface_dice(
         _batch(prediction), _batch(truth), [tolerance], include_background=True, spacing=[*spacing]
     )
@@ -88,4 +91,6 @@ def entity_f1(pairs: Iterable[tuple[BoolArray, BoolArray]], threshold: float = 0
 
 def _batch(mask: BoolArray) -> torch.Tensor:
     """Axes (batch, channel, ...); a copy, since torch takes no flipped or read-only views."""
+    import torch
+
     return torch.from_numpy(mask.astype(np.float32, order="C"))[None, None]

@@ -10,9 +10,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ibisagent.errors import InvalidRequest, ModelNotFound
+from ibisagent.machine_profile import load_machine_profile
 from ibisagent.policies import EMBEDDED, ENDPOINT, embedded_checkpoint
 from ibisagent.policies.checkpoint_source import FORMS, CheckpointSource
 from ibisagent.prompts import PROFILE_FILE, PromptProfile, load_profile
+from ibisagent.tools.weights import FORMS as TOOL_FORMS
+from ibisagent.tools.weights import tool_source
 from ibisagent.torch_device import resolve_device
 
 logger = logging.getLogger(__name__)
@@ -29,6 +32,11 @@ class Configuration(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    profile: str = Field(
+        default="",
+        description="Machine profile that sets the other keys where they are not given: "
+        "laptop, workstation, server, or a YAML file.",
+    )
     policy: str = Field(
         default=EMBEDDED,
         min_length=1,
@@ -37,7 +45,7 @@ class Configuration(BaseModel):
     tool: str = Field(
         default="embedded",
         min_length=1,
-        description="'embedded', 'sam:SIZE:PATH' or 'medsam:PATH'.",
+        description=f"{TOOL_FORMS}.",
     )
     device: str = Field(
         default="auto", min_length=1, description="'auto', 'cpu', 'cuda' or 'cuda:N'."
@@ -57,18 +65,23 @@ def read_configuration(conf: Mapping[str, str]) -> Configuration:
         InvalidRequest: A value does not fit its key.
         DeviceUnavailable: There is no such device.
         ModelNotFound: There is no such checkpoint, or no such file of tool weights.
+        MissingPackage: The machine profile, or the embedded tool, needs one.
     """
     known = {key: value for key, value in conf.items() if key in Configuration.model_fields}
     for key in conf.keys() - known.keys() - _OF_MONAILABEL:
         choices = ", ".join(Configuration.model_fields)
         logger.warning("--conf %s is unknown and has no effect; known keys: %s", key, choices)
+    machine = load_machine_profile(known["profile"]) if known.get("profile") else None
+    chosen = machine.settings() if machine else {}
     try:
-        configuration = Configuration.model_validate(known)
+        configuration = Configuration.model_validate({**chosen, **known})
     except ValidationError as error:
         raise _misfit(error) from error
+    if machine:  # first, as it says best what is missing
+        machine.require_machine(configuration.policy, configuration.tool, configuration.device)
     resolve_device(configuration.device)
     checkpoint_folder(configuration)
-    _require_weights(configuration.tool)
+    tool_source(configuration.tool)
     return configuration
 
 
@@ -112,7 +125,9 @@ def describe(configuration: Configuration, profile: PromptProfile) -> str:
     folder = checkpoint_folder(configuration)
     card = _first_paragraph(folder)
     model = f"Policy: {_public(configuration.policy)}; tool: {_public(configuration.tool)}."
-    return " ".join(part for part in (_WHAT_IT_IS, card, knows, model) if part)
+    name = Path(configuration.profile).stem
+    machine = f"Machine profile: {name}." if name else ""
+    return " ".join(part for part in (_WHAT_IT_IS, card, knows, model, machine) if part)
 
 
 _WHAT_IT_IS = (
@@ -138,16 +153,6 @@ def _first_paragraph(folder: Path | None) -> str:
     paragraphs = (part.strip() for part in re.split(r"\n\s*\n", text))
     plain = (part for part in paragraphs if part and not part.startswith(("#", "|", "!", "<")))
     return " ".join(next(plain, "").split())
-
-
-def _require_weights(tool: str) -> None:
-    """Find a mistake now and not at the first request; the tool itself loads later."""
-    kind, _, path = tool.rpartition(":")
-    choices = f"Give as tool {Configuration.model_fields['tool'].description}"
-    if not kind and tool != EMBEDDED:
-        raise InvalidRequest(f"There is no segmentation tool {tool!r}.", choices)
-    if kind and not Path(path).is_file():
-        raise ModelNotFound(f"The tool {tool!r} has no weights: {path!r} is no file.", choices)
 
 
 def _misfit(error: ValidationError) -> InvalidRequest:

@@ -36,7 +36,7 @@ def test_first_clicks_lie_on_the_target(maker, pictures):
 def test_absent_targets_are_asked_for_and_denied(maker, pictures):
     denied = [
         turn
-        for seed in range(20)
+        for seed in range(60)
         for turn in maker.first(pictures[0], Random(seed)).turns
         if "star" in turn.question
     ]

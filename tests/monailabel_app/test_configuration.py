@@ -60,7 +60,9 @@ def test_unknown_key_is_warned_of(checkpoint: Path, caplog: pytest.LogCaptureFix
         ("device", "abacus", DeviceUnavailable),
         ("policy", "no-such-folder", ModelNotFound),
         ("policy", "./a/b/c", ModelNotFound),
+        ("profile", "mainframe", InvalidRequest),
         ("tool", "hammer", InvalidRequest),
+        ("tool", "sam2:missing.pt", ModelNotFound),
         ("tool", "sam:vit_b:missing.pth", ModelNotFound),
         ("tool", "medsam:missing.pth", ModelNotFound),
     ],
@@ -72,6 +74,32 @@ def test_wrong_value_is_named(
         read_configuration({"policy": str(checkpoint), key: value})
     assert caught.value.fix
     assert "\n" not in str(caught.value)
+
+
+def test_a_machine_profile_chooses_and_explicit_keys_win(tmp_path: Path) -> None:
+    own = tmp_path / "reading-room.yaml"
+    own.write_text("summary: x\npolicy: embedded\ntool: embedded\nmax_steps: 4\ndevice: cpu\n")
+    configuration = read_configuration({"profile": str(own)})
+    assert (configuration.max_steps, configuration.device) == (4, "cpu")
+    configuration = read_configuration({"profile": str(own), "max_steps": "6"})
+    assert configuration.max_steps == 6
+    description = describe(configuration, load_profile_of(configuration))
+    assert "Machine profile: reading-room." in description
+    assert str(tmp_path) not in description
+
+
+def test_a_machine_profile_without_its_gpu_is_refused_with_the_way_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(DeviceUnavailable, match="needs a GPU") as caught:
+        read_configuration({"profile": "workstation"})
+    assert "laptop" in caught.value.fix
+
+
+def test_sam2_on_the_hub_needs_no_file() -> None:
+    tool = "sam2:facebook/sam2.1-hiera-large"
+    assert read_configuration({"tool": tool}).tool == tool
 
 
 def test_folder_without_a_checkpoint(tmp_path: Path) -> None:

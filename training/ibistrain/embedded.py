@@ -45,7 +45,7 @@ class EmbeddedConfig(BaseModel):
     batch: int = Field(default=8, gt=0, description="Pictures a step.")
     learning_rate: float = Field(default=1e-3, gt=0)
     refinement: float = Field(
-        default=0.4, ge=0, le=1, description="Share of pictures that carry a mask, given states."
+        default=0.3, ge=0, le=1, description="Share of pictures that carry a mask, given states."
     )
     strength: float = Field(default=1.0, ge=0, description="Of the augmentation.")
     seed: int = 0

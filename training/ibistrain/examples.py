@@ -28,8 +28,9 @@ STOP_IOU = 0.8
 """IoU from which the annotator of the training examples is satisfied."""
 QUESTIONS = 5
 """Most questions about one picture; they share its embedding, so they are nearly free."""
-ABSENT = 0.5
-"""Chance that one of the questions asks for something that is not there."""
+ABSENT = 0.15
+"""Chance that one of the questions asks for something that is not there. A small model that is
+asked for absent things half of the time says "absent" whenever it is unsure."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ibisagent.cli.console import output, progress, say, warn
 from ibisagent.cli.loading import load
-from ibisagent.cli.options import Device, OutFolder, Policy, Prompts, Tool
+from ibisagent.cli.options import Device, OutFolder, Policy, Profile, Prompts, Tool
 
 if TYPE_CHECKING:  # these load slowly, and `--help` must not
     from ibisagent.evaluation import EvaluationSettings
@@ -63,6 +63,7 @@ def evaluate(
     tool: Tool = "embedded",
     device: Device = "auto",
     prompts: Prompts = "",
+    profile: Profile = "",
 ) -> None:
     """Ask the agent for every label of labelled sets, and measure what it does.
 
@@ -100,7 +101,7 @@ def evaluate(
         max_steps=max_steps,
     )
     sets = [load_manifest(path) for path in manifests]
-    agent = load(policy, tool, device, prompts)
+    agent = load(policy, tool, device, prompts, profile)
     with progress() as bar:
         task = bar.add_task("Evaluating", total=None)
         try:

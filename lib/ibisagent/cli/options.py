@@ -20,7 +20,8 @@ Policy = Annotated[
 Tool = Annotated[
     str,
     typer.Option(
-        help="What makes masks of clicks: 'embedded', 'sam:vit_b:FILE' or 'medsam:FILE'.",
+        help="What makes masks of clicks: 'embedded', 'sam:vit_b:FILE', 'medsam:FILE', "
+        "'sam2:FOLDER', 'sam2:OWNER/MODEL' or 'medsam2:FILE.pt'.",
         rich_help_panel=AGENT,
     ),
 ]
@@ -33,6 +34,29 @@ Prompts = Annotated[
         help="Prompt profile: a name or a YAML file; by default the checkpoint's own.",
         rich_help_panel=AGENT,
         show_default=False,
+    ),
+]
+
+
+def _use_profile(context: typer.Context, name: str) -> str:
+    """Let a machine profile give the defaults of the command, so that explicit options win."""
+    if name:
+        from ibisagent.machine_profile import load_machine_profile  # loads slowly
+
+        settings = load_machine_profile(name).settings()
+        context.default_map = {**(context.default_map or {}), **settings}
+    return name
+
+
+Profile = Annotated[
+    str,
+    typer.Option(
+        help="Machine profile that sets policy, tool, device, max-steps and prompts where they "
+        "are not given: laptop, workstation, server, or a YAML file.",
+        rich_help_panel=AGENT,
+        show_default=False,
+        callback=_use_profile,
+        is_eager=True,
     ),
 ]
 MaxSteps = Annotated[int, typer.Option(help="Most clicks and other actions on a slice.")]

@@ -9,7 +9,7 @@ import typer
 
 from ibisagent.cli.console import notes, progress, say
 from ibisagent.cli.loading import load
-from ibisagent.cli.options import Device, Force, MaxSteps, OutFolder, Policy, Prompts, Tool
+from ibisagent.cli.options import Device, Force, MaxSteps, OutFolder, Policy, Profile, Prompts, Tool
 
 if TYPE_CHECKING:  # these load slowly, and `--help` must not
     import SimpleITK as sitk
@@ -76,6 +76,7 @@ def segment(
     tool: Tool = "embedded",
     device: Device = "auto",
     prompts: Prompts = "",
+    profile: Profile = "",
     force: Force = False,
 ) -> None:
     """Segment what the prompt says, in one slice or in a whole volume.
@@ -113,7 +114,7 @@ def segment(
     from ibisagent.result_folder import ResultFolder  # torch, behind it, loads slowly
 
     folder = ResultFolder(out, volume, file_format, force)
-    agent = load(policy, tool, device, prompts)
+    agent = load(policy, tool, device, prompts, profile)
     result = _run(volume, view, request, agent, image.name)
     _tell(folder.write(result, view, agent), out)
 

@@ -34,8 +34,8 @@ def serve(
         list[str] | None,
         typer.Option(
             metavar="NAME VALUE",
-            help="Setting of the app: policy, tool, device, max_steps or prompts. May be given "
-            "several times.",
+            help="Setting of the app: profile, policy, tool, device, max_steps or prompts. May be "
+            "given several times.",
             show_default=False,
         ),
     ] = None,
@@ -48,6 +48,7 @@ def serve(
     ibisagent serve --studies my_images
     ibisagent serve --studies my_images --port 8010
     ibisagent serve --studies my_images --conf device cuda --conf max_steps 5
+    ibisagent serve --studies my_images --conf profile workstation
     ```
 
     Then choose http://127.0.0.1:8000 as server in the MONAI Label module of 3D Slicer.

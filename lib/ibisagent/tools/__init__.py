@@ -9,13 +9,7 @@ from pathlib import Path
 
 from ibisagent.errors import InvalidRequest
 from ibisagent.tools.base import SegmentationTool
-
-_SAM_SIZES = ("vit_b", "vit_l", "vit_h")
-_SAM2_FAMILIES = ("sam2", "medsam2")
-_CHOICES = (
-    "'embedded', 'sam:vit_b:PATH', 'sam:vit_l:PATH', 'sam:vit_h:PATH', 'medsam:PATH', "
-    "'sam2:FOLDER', 'sam2:OWNER/MODEL', 'sam2:FILE.pt', 'medsam2:FILE.pt'"
-)
+from ibisagent.tools.weights import FORMS, SAM2_FAMILIES, SAM_SIZES
 
 
 def load_tool(spec: str = "embedded", device: str = "auto") -> SegmentationTool:
@@ -44,7 +38,7 @@ def load_tool(spec: str = "embedded", device: str = "auto") -> SegmentationTool:
         return _load_sam(spec, size, path, device)
     if kind == "medsam" and rest:
         return _load_sam(spec, "vit_b", rest, device)
-    if kind in _SAM2_FAMILIES and rest:
+    if kind in SAM2_FAMILIES and rest:
         from ibisagent.tools.sam2 import Sam2
 
         return Sam2(rest, device, family=kind)
@@ -54,10 +48,10 @@ def load_tool(spec: str = "embedded", device: str = "auto") -> SegmentationTool:
 def _load_sam(spec: str, size: str, path: str, device: str) -> SegmentationTool:
     from ibisagent.tools.sam import Sam
 
-    if size not in _SAM_SIZES or not path:
+    if size not in SAM_SIZES or not path:
         raise _unknown(spec)
     return Sam(size, Path(path), device, family=spec.partition(":")[0])
 
 
 def _unknown(spec: str) -> InvalidRequest:
-    return InvalidRequest(f"There is no segmentation tool '{spec}'.", f"Choose one of {_CHOICES}.")
+    return InvalidRequest(f"There is no segmentation tool '{spec}'.", f"Choose one of {FORMS}.")

@@ -27,8 +27,9 @@ from ibisagent.tools.arguments import require_prompt, require_rgb
 from ibisagent.tools.base import RGB, Segmentation
 from ibisagent.tools.embedding_cache import EmbeddingCache
 from ibisagent.tools.out_of_memory import out_of_memory_named
-from ibisagent.tools.sam2_checkpoint import FILE_SUFFIXES, load_file, load_folder
+from ibisagent.tools.sam2_checkpoint import load_file, load_folder
 from ibisagent.tools.square_frame import CERTAIN
+from ibisagent.tools.weights import FILE_SUFFIXES
 from ibisagent.torch_device import resolve_device
 
 MEAN = (0.485, 0.456, 0.406)

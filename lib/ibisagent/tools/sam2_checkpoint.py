@@ -23,7 +23,6 @@ from ibisagent.errors import ModelNotFound
 from ibisagent.policies.checkpoint_source import CheckpointSource
 from ibisagent.tools.checkpoint import fill, read_weights
 
-FILE_SUFFIXES = (".pt", ".pth")
 _MODEL_TYPES = {"sam2", "sam2_video"}
 """What a folder says it is; the hub's checkpoints call themselves by the tracker they also hold."""
 

@@ -17,7 +17,7 @@ from ibisagent.tools import load_tool
     ["", "unet", "embedded:x", "sam", "sam:vit_b", "sam:vit_b:", "sam:vit_x:w.pth", "medsam:"],
 )
 def test_an_unknown_tool_lists_the_choices(spec: str) -> None:
-    with pytest.raises(InvalidRequest, match=r"'embedded'.*'sam:vit_b:PATH'.*'medsam:PATH'"):
+    with pytest.raises(InvalidRequest, match=r"'embedded'.*'sam:vit_b:FILE'.*'medsam:FILE'"):
         load_tool(spec)
 
 
