@@ -57,9 +57,12 @@ RESULTS = ROOT / "docs" / "results" / "propagation.json"
 PAGE = ROOT / "docs" / "propagation.md"
 SET = "vol_totalseg_ct_mr"
 CASES = {
-    "ct_3mm": ("liver", "spleen", "kidney left", "aorta"),
-    "mr_3mm_small": ("liver", "spleen", "kidney left", "aorta"),
+    "mr_3mm_small": ("spleen", "kidney left", "aorta", "liver"),
+    "ct_3mm": ("kidney left", "spleen", "aorta", "liver"),
 }
+SAME = ("version", "tool", "settings", "max_steps", "annotator_stops_at_iou", "nsd_tolerance_mm")
+"""What must be equal for an earlier run to be gone on with."""
+
 BEGIN, END = "<!-- table: benchmarks/propagation.py -->", "<!-- end of table -->"
 
 
@@ -174,18 +177,38 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Run all cases both ways; the figures are written after each, so that none is lost."""
+    """Run all cases both ways. A run that was broken off goes on with the case it was at."""
     torch.set_num_threads(1)
-    report = _report(options)
     embeddings = Embeddings(load_tool("embedded", "cpu"))
-    report["tool"] = embeddings.tool.name
+    report = _report(options, embeddings.tool.name)
+    report["rows"] = _finished_rows(options.out, report)
+    done = {(row["volume"], row["target"]) for row in report["rows"]}
+    report["n"] = len(done)
     make_folder(options.out.parent)
     for case in cases(options.data, options.only):
+        if (case.item.name, case.label) in done:
+            continue
         image, view, truth = case.open()
         for method in Method:
             report["rows"] += run(case, image, view, truth, method, embeddings, options)
-        report["n"] = len({(row["volume"], row["target"]) for row in report["rows"]})
-        write_whole(options.out, (json.dumps(report, indent=1) + "\n").encode("utf-8"))
+        report["n"] += 1
+        _write(options.out, report)
+    report["finished"] = report["n"] == sum(len(labels) for labels in CASES.values())
+    _write(options.out, report)
+
+
+def _write(out: Path, report: dict[str, Any]) -> None:
+    write_whole(out, (json.dumps(report, indent=1) + "\n").encode("utf-8"))
+
+
+def _finished_rows(out: Path, report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of an earlier run that was made in the same way and broken off."""
+    try:
+        earlier = json.loads(out.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    same = all(earlier.get(name) == report[name] for name in SAME)
+    return earlier["rows"] if same and not earlier["finished"] else []
 
 
 def cases(data: Path, only: str) -> Iterator[Case]:
@@ -317,14 +340,14 @@ def _mean_line(grouped: Sequence[dict[str, dict[str, Any]]]) -> str:
     return "| " + " | ".join([*cells, *sums]) + " |"
 
 
-def _report(options: argparse.Namespace) -> dict[str, Any]:
+def _report(options: argparse.Namespace, tool: str) -> dict[str, Any]:
     return {
         "command": "make bench-propagation",
         "version": __version__,
         "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "data": f"{SET}: TotalSegmentator's test volumes, pseudo labels, 3 mm, axial slices",
         "policy": VolumeAnnotator.name,
-        "tool": "",
+        "tool": tool,
         "seed": None,
         "why_no_seed": "nothing is drawn at random",
         "annotator_stops_at_iou": options.stop_iou,
@@ -334,6 +357,7 @@ def _report(options: argparse.Namespace) -> dict[str, Any]:
         "machine": machine_facts(),
         "unit_of_seconds": "processor seconds of one thread, in the tool",
         "n": 0,
+        "finished": False,
         "rows": [],
     }
 
@@ -347,7 +371,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file for the figures")
     parser.add_argument("--page", type=Path, default=PAGE, help="page that shows the table")
     parser.add_argument("--only", default="", help='first letters of "volume/target"')
-    parser.add_argument("--max-steps", type=int, default=6, help="most clicks on a slice")
+    parser.add_argument("--max-steps", type=int, default=5, help="most clicks on a slice")
     parser.add_argument("--stop-iou", type=float, default=0.85, help="when the annotator stops")
     parser.add_argument("--tolerance", type=float, default=3.0, help="of the NSD, in mm")
     parser.add_argument("--table-only", action="store_true", help="measure nothing")

@@ -32,6 +32,9 @@ from ibisagent.output import make_folder, write_whole  # noqa: E402
 
 RESULTS = ROOT / "docs" / "results" / "speed.json"
 
+BUSY = 0.5
+"""Share of the cores in use by others from which seconds are misleading."""
+
 AIMS = {
     "first_click": "at most 6 s on 2 cores",
     "later_click": "at most 1 s on 2 cores",
@@ -51,6 +54,9 @@ def main(arguments: Sequence[str] | None = None, app: Path = APP) -> int:
     """
     options = _parse(arguments)
     conf, console = dict(options.conf), Console(highlight=False)
+    load = psutil.getloadavg()[0]
+    if load > BUSY * (psutil.cpu_count() or 1):
+        console.print(f"Other programs are at work (load {load:.1f}): expect too many seconds.")
     try:
         with console.status("Measuring the agent"):
             agent = load_agent(
@@ -64,7 +70,7 @@ def main(arguments: Sequence[str] | None = None, app: Path = APP) -> int:
             results |= server_speed.measure(
                 options.prompt, options.repeats, options.starts, conf, app
             )
-        report = _report(agent.policy.name, agent.tool.name, results)
+        report = _report(agent.policy.name, agent.tool.name, load, results)
         make_folder(options.out.parent)
         write_whole(options.out, (json.dumps(report, indent=1) + "\n").encode("utf-8"))
     except (IBISAgentError, ServerFailed) as error:
@@ -91,7 +97,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _report(policy: str, tool: str, results: dict[str, Any]) -> dict[str, Any]:
+def _report(policy: str, tool: str, load: float, results: dict[str, Any]) -> dict[str, Any]:
     memory = round(psutil.virtual_memory().total / 2**30)
     return {
         "command": "make bench",
@@ -99,7 +105,7 @@ def _report(policy: str, tool: str, results: dict[str, Any]) -> dict[str, Any]:
         "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "policy": policy,
         "tool": tool,
-        "machine": {**machine_facts(), "memory_gib": memory},
+        "machine": {**machine_facts(), "memory_gib": memory, "load_before": round(load, 1)},
         "unit": "seconds, unless the name says otherwise",
         "results": results,
     }

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from pydantic import BaseModel
 
 from ibisagent.cli import app
-from ibisagent.trajectory import Trajectory
+from ibisagent.trajectory import CarriedSlice, Trajectory
 
 DOCS = Path(__file__).resolve().parent
 
@@ -27,14 +28,18 @@ _CLI_HEAD = """\
 
 def pages() -> dict[str, str]:
     """File name in docs/ -> content."""
-    return {"cli.md": cli_page(), "trajectory.schema.json": schema_page()}
+    return {
+        "cli.md": cli_page(),
+        "trajectory.schema.json": schema_page(Trajectory),
+        "carried.schema.json": schema_page(CarriedSlice),
+    }
 
 
-def schema_page() -> str:
-    """JSON schema of a trajectory."""
+def schema_page(record: type[BaseModel]) -> str:
+    """JSON schema of a record that the library writes."""
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Trajectory.model_json_schema(),
+        **record.model_json_schema(),
     }
     schema["properties"]["version"].pop("default")  # or every release would be another schema
     return json.dumps(schema, indent=2) + "\n"

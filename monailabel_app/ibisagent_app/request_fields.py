@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ibisagent.errors import InvalidRequest
-from ibisagent.segment import Scope, SegmentRequest
+from ibisagent.segment import Method, Scope, SegmentRequest
 from ibisagent.slices import Plane
 from ibisagent.windows import AUTO, PRESETS
 
@@ -53,6 +53,8 @@ def client_options(max_steps: int) -> dict[str, Any]:
         "plane": [plane.value for plane in Plane if plane is not Plane.PICTURE],
         "slice": "",
         "scope": [scope.value for scope in Scope],
+        "method": [method.value for method in Method],
+        "clean": "",
         "window": [AUTO, *PRESETS],
         "max_steps": max_steps,
     }

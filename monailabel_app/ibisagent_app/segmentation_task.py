@@ -118,6 +118,7 @@ def _describe(request: SegmentRequest, result: SegmentResult) -> dict[str, Any]:
         "answer": result.answer,
         "found": bool(result.mask.any()),
         "trajectory": [one.model_dump(mode="json") for one in result.trajectories],
+        "carried": [one.model_dump(mode="json") for one in result.carried],
     }
 
 

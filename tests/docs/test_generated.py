@@ -32,13 +32,14 @@ def test_page_is_up_to_date(name):
 def test_every_command_and_option_is_on_the_page():
     page = PAGES["cli.md"]
 
-    for name in ("segment", "show", "evaluate", "serve", "version"):
+    for name in ("segment", "show", "evaluate", "doctor", "serve", "version"):
         assert f"## ibisagent {name}\n" in page
     for option in ("--prompt", "--held-back`, `--all", "--studies", "--conf", "--image"):
         assert f"`{option}`" in page
 
 
-def test_schema_is_one():
-    schema = json.loads(PAGES["trajectory.schema.json"])
+@pytest.mark.parametrize("name", ["trajectory.schema.json", "carried.schema.json"])
+def test_schema_is_one(name):
+    schema = json.loads(PAGES[name])
 
     jsonschema.Draft7Validator.check_schema(schema)

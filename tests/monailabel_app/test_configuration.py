@@ -76,9 +76,9 @@ def test_wrong_value_is_named(
     assert "\n" not in str(caught.value)
 
 
-def test_a_machine_profile_chooses_and_explicit_keys_win(tmp_path: Path) -> None:
+def test_a_machine_profile_chooses_and_explicit_keys_win(checkpoint: Path, tmp_path: Path) -> None:
     own = tmp_path / "reading-room.yaml"
-    own.write_text("summary: x\npolicy: embedded\ntool: embedded\nmax_steps: 4\ndevice: cpu\n")
+    own.write_text(f"summary: x\npolicy: {checkpoint}\ntool: embedded\nmax_steps: 4\ndevice: cpu\n")
     configuration = read_configuration({"profile": str(own)})
     assert (configuration.max_steps, configuration.device) == (4, "cpu")
     configuration = read_configuration({"profile": str(own), "max_steps": "6"})
@@ -97,9 +97,9 @@ def test_a_machine_profile_without_its_gpu_is_refused_with_the_way_out(
     assert "laptop" in caught.value.fix
 
 
-def test_sam2_on_the_hub_needs_no_file() -> None:
+def test_sam2_on_the_hub_needs_no_file(checkpoint: Path) -> None:
     tool = "sam2:facebook/sam2.1-hiera-large"
-    assert read_configuration({"tool": tool}).tool == tool
+    assert read_configuration({"policy": str(checkpoint), "tool": tool}).tool == tool
 
 
 def test_folder_without_a_checkpoint(tmp_path: Path) -> None:

@@ -164,11 +164,26 @@ def test_nonsense_throughout_gives_an_empty_mask_and_the_reason(
     assert {step["action"]["kind"] for step in record["steps"]} == {"malformed"}
 
 
-def test_volume_scope_looks_at_every_slice(client: Client, tmp_path: Path) -> None:
-    mask = client.mask(tmp_path / "mask.nrrd", prompt=ON_THE_LEFT, scope="volume")
-    array = sitk.GetArrayFromImage(mask)
+def test_volume_slice_by_slice(client: Client, tmp_path: Path) -> None:
+    fields = {"prompt": ON_THE_LEFT, "scope": "volume", "method": "every_slice"}
+    array = sitk.GetArrayFromImage(client.mask(tmp_path / "mask.nrrd", **fields))
     assert (array[5:15] == (blocks()[5:15] == LEFT)).all()
-    assert len(client.infer(prompt=ON_THE_LEFT, scope="volume").json()["trajectory"]) == 20
+
+
+def test_volume_from_key_slices(client: Client, tmp_path: Path) -> None:
+    fields = {"prompt": ON_THE_LEFT, "scope": "volume", "slice": 10}
+    array = sitk.GetArrayFromImage(client.mask(tmp_path / "mask.nrrd", **fields))
+    assert (array[10] == (blocks()[10] == LEFT)).all()
+    assert array.any(axis=(1, 2)).sum() > 1
+
+
+def test_volume_has_a_record_of_every_slice(client: Client) -> None:
+    fields = {"prompt": ON_THE_LEFT, "scope": "volume"}
+    assert len(client.infer(**fields, method="every_slice").json()["trajectory"]) == 20
+    result = client.infer(**fields, clean="largest, holes").json()
+    records = result["trajectory"] + result["carried"]
+    indices = [record["slice"]["index"] for record in records]
+    assert len(indices) == len(set(indices))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".nrrd"])

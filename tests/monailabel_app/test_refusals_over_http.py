@@ -130,6 +130,8 @@ def test_params_over_the_limit(client: Client) -> None:
         ({"plane": 3}, "plane"),
         ({"plane": "picture"}, "picture"),
         ({"scope": "world"}, "scope"),
+        ({"method": "magic"}, "method"),
+        ({"clean": "soap"}, "clean"),
         ({"window": "sunny"}, "sunny"),
         ({"window": "40,0"}, "40,0"),
         ({"max_steps": 0}, "max_steps"),

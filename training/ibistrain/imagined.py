@@ -44,7 +44,8 @@ def _roughen(mask: Mask, rng: Random) -> Mask:
     noise = np.random.default_rng(rng.getrandbits(32)).normal(size=mask.shape)
     smooth = ndimage.gaussian_filter(noise, 3)
     inside = ndimage.gaussian_filter(mask.astype(np.float32), 1)
-    rough: Mask = inside > 0.5 + 0.25 * smooth / smooth.std()
+    # Bounded, so that only the border moves and no specks appear far from it.
+    rough: Mask = inside > 0.5 + 0.2 * np.clip(smooth / smooth.std(), -2, 2)
     return rough
 
 

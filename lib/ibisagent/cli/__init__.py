@@ -1,4 +1,4 @@
-"""The command line: `ibisagent segment`, `evaluate`, `show`, `serve` and `version`."""
+"""The command line: `ibisagent segment`, `evaluate`, `show`, `doctor`, `serve` and `version`."""
 
 from ibisagent.cli.app import app, main
 

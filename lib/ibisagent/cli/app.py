@@ -9,6 +9,7 @@ import typer
 
 from ibisagent import __version__
 from ibisagent.cli.console import log_to_notes, say, show_error
+from ibisagent.cli.doctor import doctor
 from ibisagent.cli.evaluate import evaluate
 from ibisagent.cli.segment import segment
 from ibisagent.cli.serve import serve
@@ -57,6 +58,7 @@ def version() -> None:
 app.command()(segment)
 app.command()(show)
 app.command()(evaluate)
+app.command()(doctor)
 app.command(context_settings={"allow_extra_args": True})(serve)
 
 

@@ -188,8 +188,12 @@ class PreparedForBoxes:
 
 
 def _effective(points: Sequence[Point]) -> list[Point]:
-    """Clicks without those that a later one in the same pixel replaces."""
-    return list({point.pixel: point for point in reversed(points)}.values())[::-1]
+    """Clicks without those that a later one in the same pixel replaces, oldest first."""
+    latest: dict[tuple[int, int], Point] = {}
+    for point in points:
+        latest.pop(point.pixel, None)
+        latest[point.pixel] = point
+    return list(latest.values())
 
 
 def _build() -> nn.Module:

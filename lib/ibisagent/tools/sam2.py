@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,7 +64,8 @@ class Sam2:
             label = Path(where).stem
         else:
             net, label = load_folder(where)
-        self._net = net.to(self._device).eval().requires_grad_(False)
+        self._net: Any = net.eval().requires_grad_(False)
+        self._net.to(self._device)
         self._name = f"{family}:{label}"
         self._side = int(self._net.config.prompt_encoder_config.image_size)
         self._cache = EmbeddingCache()

@@ -68,8 +68,9 @@ def load_folder(where: str) -> tuple[Sam2Model, str]:
     source = CheckpointSource.parse(where)
     folder = source.folder()
     _require_sam2(folder)
+    loader: Any = Sam2Model  # its annotations know nothing of the second thing returned
     try:
-        net, report = Sam2Model.from_pretrained(
+        net, report = loader.from_pretrained(
             folder,
             dtype=torch.float32,
             local_files_only=True,

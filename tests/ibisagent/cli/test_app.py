@@ -9,7 +9,7 @@ import pytest
 
 from ibisagent import __version__
 
-COMMANDS = ("segment", "show", "evaluate", "serve", "version")
+COMMANDS = ("segment", "show", "evaluate", "doctor", "serve", "version")
 
 
 def run_process(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +25,7 @@ def test_grid_spans_the_volume_without_wider_steps(count: int, step: int) -> Non
     slices = grid(count, step)
     assert slices == sorted(set(slices))
     assert (slices[0], slices[-1]) == (0, count - 1)
-    assert all(high - low <= step for low, high in zip(slices, slices[1:], strict=False))
+    assert all(high - low <= step for low, high in pairwise(slices))
 
 
 @given(COUNTS, STEPS, st.integers(1, 10))
@@ -33,7 +35,7 @@ def test_what_is_absent_is_sought_down_to_the_finest_step(count: int, step: int,
         assert not found.keys() & set(places)
         found.update(dict.fromkeys(places, False))
     looked_at = sorted(found)
-    assert all(b - a <= max(least, 1) for a, b in zip(looked_at, looked_at[1:], strict=False))
+    assert all(b - a <= max(least, 1) for a, b in pairwise(looked_at))
 
 
 def follow_ends(present: set[int], found: dict[int, bool], count: int, step: int, absences: int):

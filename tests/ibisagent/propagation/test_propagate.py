@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from harness.fake_tool import DiscTool
 from harness.list_policy import TERMINATE
 from harness.phantom import GREY, image_of, tube
+from pydantic import ValidationError
 
 from ibisagent.actions import Click
 from ibisagent.agent import Agent
@@ -20,9 +21,9 @@ from ibisagent.errors import InvalidRequest, SliceOutOfRange, ToolOutOfMemory
 from ibisagent.metrics import dice
 from ibisagent.policies.base import Cancelled, Observation, never
 from ibisagent.policies.volume_annotator import VolumeAnnotator
+from ibisagent.prompts import PromptProfile
 from ibisagent.propagation import PropagationSettings
 from ibisagent.propagation.progress import Progress
-from ibisagent.prompts import PromptProfile
 from ibisagent.segment import SegmentRequest, SegmentResult, segment
 from ibisagent.slice_player import Given
 from ibisagent.slices import SliceView
@@ -125,9 +126,8 @@ def check_records(scene: Scene, result: SegmentResult) -> None:
     assert len(set(indices)) == len(indices)
     assert set(scene.present(result.mask)) <= set(indices)
     for record in records:
-        mask = record.mask if isinstance(record, CarriedSlice) else record.mask
         volume = np.zeros(scene.view.volume_shape, np.uint8)
-        scene.view.into_volume(mask.decode(), volume, record.slice.index)
+        scene.view.into_volume(record.mask.decode(), volume, record.slice.index)
         expected = scene.view.from_volume(volume, record.slice.index)
         assert np.array_equal(scene.view.from_volume(result.mask, record.slice.index), expected)
 
@@ -432,9 +432,7 @@ class TestTelling:
     def test_each_settled_slice_is_told_once(self) -> None:
         told: list[Any] = []
         result = Scene(tube()).run(hooks={"on_slice_done": told.append})
-        assert sorted(slices_of(told)) == sorted(
-            slices_of([*result.trajectories, *result.carried])
-        )
+        assert sorted(slices_of(told)) == sorted(slices_of([*result.trajectories, *result.carried]))
 
     @pytest.mark.parametrize("method", ["propagate", "every_slice"])
     def test_progress_never_promises_too_little_and_ends_at_zero(self, method: str) -> None:
@@ -457,6 +455,12 @@ class TestTelling:
             assert each.clicks
         for trajectory in result.trajectories:
             assert Trajectory.model_validate_json(trajectory.model_dump_json()) == trajectory
+
+    def test_a_record_whose_masks_do_not_fit_is_refused(self) -> None:
+        record = Scene(tube()).run().carried[0].model_dump()
+        record["slice"]["height"] += 1
+        with pytest.raises(ValidationError, match="height and width"):
+            CarriedSlice.model_validate(record)
 
 
 class TestSmallMatters:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import segment_anything
 import torch
+from harness.tiny_sam2 import write_sam2
 from segment_anything.modeling import (
     ImageEncoderViT,
     MaskDecoder,
@@ -17,7 +18,6 @@ from segment_anything.modeling import (
     TwoWayTransformer,
 )
 
-from harness.tiny_sam2 import write_sam2
 from ibisagent.tools import load_tool
 from ibisagent.tools.base import RGB, SegmentationTool
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
 from harness.hub_cache import put_in_cache
 from harness.tiny_sam2 import SIDE, write_sam2
+
 from ibisagent.actions import Click
 from ibisagent.errors import DeviceUnavailable, InvalidRequest, ModelNotFound
 from ibisagent.tools import load_tool

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from harness.tiny_sam2 import write_sam2
 from safetensors.torch import load_file as read_tensors
 from safetensors.torch import save_file
 from transformers import Sam2Model
 
-from harness.tiny_sam2 import write_sam2
 from ibisagent.errors import ModelNotFound
 from ibisagent.tools.sam2_checkpoint import FORMS, config_of, load_file, load_folder
 
