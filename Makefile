@@ -138,7 +138,7 @@ embedded-default: $(STAMP) ## train the embedded policy anew and publish it; DAT
 	test -f $(RUNS)/second/model/config.json || $(BIN)/ibistrain embedded --data $(DATA) \
 		--start $(RUNS)/first/model --states $(RUNS)/episodes.jsonl --out $(RUNS)/second \
 		--steps 1700 --learning-rate 7e-4
-	$(BIN)/ibisagent evaluate $(addprefix $(DATA)/,$(EVALUATED)) --limit 10 --max-steps 6 \
+	$(BIN)/ibisagent evaluate $(addprefix $(DATA)/,$(EVALUATED)) --limit 6 --max-steps 6 \
 		--policy $(RUNS)/second/model --out $(RUNS)/evaluation
 	$(BIN)/ibistrain publish --data $(DATA) --checkpoint $(RUNS)/second/model \
 		--results $(RUNS)/evaluation/results.json --out lib/ibisagent/policies/embedded

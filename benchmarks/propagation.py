@@ -63,6 +63,9 @@ CASES = {
 SAME = ("version", "tool", "settings", "max_steps", "annotator_stops_at_iou", "nsd_tolerance_mm")
 """What must be equal for an earlier run to be gone on with."""
 
+WAYS = 3
+"""Rows of a target that is finished: every slice, carried, and carried without the tool's part."""
+
 BEGIN, END = "<!-- table: benchmarks/propagation.py -->", "<!-- end of table -->"
 
 
@@ -161,6 +164,10 @@ class Case:
     item: Item
     label: str
 
+    def is_of(self, row: dict[str, Any]) -> bool:
+        """Whether a row of the report is about this target."""
+        return (row["volume"], row["target"]) == (self.item.name, self.label)
+
     def open(self) -> tuple[sitk.Image, SliceView, np.ndarray]:
         image = read_image(self.item.image)
         return image, SliceView(image, "axial"), self.item.read()[self.label]
@@ -182,23 +189,15 @@ def measure(options: argparse.Namespace) -> None:
     embeddings = Embeddings(load_tool("embedded", "cpu"))
     report = _report(options, embeddings.tool.name)
     report["rows"] = _finished_rows(options.out, report)
-    done = {(row["volume"], row["target"]) for row in report["rows"]}
-    report["n"] = len(done)
     make_folder(options.out.parent)
     for case in cases(options.data, options.only):
-        if (case.item.name, case.label) in done:
-            continue
-        image, view, truth = case.open()
-        for method in Method:
-            report["rows"] += run(case, image, view, truth, method, embeddings, options)
-        report["n"] += 1
-        _write(options.out, report)
+        done = {row["method"] for row in report["rows"] if case.is_of(row)}
+        for method in (each for each in Method if each.value not in done):
+            report["rows"] += run(case, method, embeddings, options)
+            report["n"] = len({(row["volume"], row["target"]) for row in report["rows"]})
+            write_whole(options.out, (json.dumps(report, indent=1) + "\n").encode("utf-8"))
     report["finished"] = report["n"] == sum(len(labels) for labels in CASES.values())
-    _write(options.out, report)
-
-
-def _write(out: Path, report: dict[str, Any]) -> None:
-    write_whole(out, (json.dumps(report, indent=1) + "\n").encode("utf-8"))
+    write_whole(options.out, (json.dumps(report, indent=1) + "\n").encode("utf-8"))
 
 
 def _finished_rows(out: Path, report: dict[str, Any]) -> list[dict[str, Any]]:
@@ -221,15 +220,10 @@ def cases(data: Path, only: str) -> Iterator[Case]:
 
 
 def run(
-    case: Case,
-    image: sitk.Image,
-    view: SliceView,
-    truth: np.ndarray,
-    method: Method,
-    embeddings: Embeddings,
-    options: argparse.Namespace,
+    case: Case, method: Method, embeddings: Embeddings, options: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """Rows of one method: the method itself and, of carrying, its key slices without the tool."""
+    image, view, truth = case.open()
     counter = Counter()
     annotator = VolumeAnnotator(view, truth, case.label, options.stop_iou)
     agent = Agent(
@@ -302,8 +296,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         {row["method"]: row for row in rows if (row["volume"], row["target"]) == target}
         for target in targets
     ]
-    for methods in grouped:
-        lines.append(_line(methods))
+    grouped = [methods for methods in grouped if len(methods) == WAYS]
+    lines += [_line(methods) for methods in grouped]
     return "\n".join([*lines, _mean_line(grouped)]) + "\n"
 
 

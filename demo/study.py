@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ibisagent.errors import MissingPackage
-from ibisagent.slices import Plane, SliceView
 from ibisagent.volume import is_picture, read_image
 
 DEFAULT_PROMPT = "the brain"
@@ -22,6 +21,7 @@ DEFAULT_PROMPT = "the brain"
 _T1 = "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 _GREY = "mni_icbm152_gm_tal_nlin_sym_09a_converted.nii.gz"
 _WHITE = "mni_icbm152_wm_tal_nlin_sym_09a_converted.nii.gz"
+_SLICE = 142
 _HALF = 127
 """The tissue maps hold 0 to 255 for a probability of 0 to 1."""
 
@@ -61,7 +61,8 @@ class Study:
 def template() -> Study:
     """The MNI152 T1 template of nilearn, with the brain made from its tissue maps.
 
-    The slice is the one that shows most of the brain.
+    The slice lies near the top of the head, where the brain is one compact region. Through the
+    middle of the head, the embedded tool takes the deep nuclei under the click for the target.
 
     Raises:
         MissingPackage: nilearn is not installed.
@@ -69,10 +70,7 @@ def template() -> Study:
     folder = _nilearn_data()
     image = read_image(folder / _T1)
     brain = _brain(folder)
-    view = SliceView(image, Plane.AXIAL)
-    areas = [int(view.from_volume(brain, index).sum()) for index in range(view.count)]
-    index = int(np.argmax(areas))
-    return Study(folder / _T1, image, "mni152_t1", "MNI152 T1 template", index, brain)
+    return Study(folder / _T1, image, "mni152_t1", "MNI152 T1 template", _SLICE, brain)
 
 
 def own_image(path: Path) -> Study:

@@ -40,7 +40,8 @@ BATCH = 4
 caches); on a GPU a click is three calls, which is fast enough."""
 
 REMEMBERED = 64
-"""Decoded boxes kept for each prepared image (256 KiB each): ten episodes' worth of redraws."""
+"""Decoded boxes kept for each prepared image (256 KiB each): those of a long episode, ten for its
+first click, which later ones look at again, and about six for each later one."""
 
 Decoded = tuple[NDArray[np.float32], np.float32]
 

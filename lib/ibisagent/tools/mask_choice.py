@@ -22,8 +22,9 @@ from ibisagent.tools.base import Mask
 from ibisagent.tools.click_consistency import Logits, Point, depth
 
 SHARPNESS = 2.5
-"""How strictly clicks are taken as centres: exponent of the centrality. Without it (0) or with
-1 the model's own scores decide, which know nothing of the click; 2 to 4 measured alike."""
+"""How strictly clicks are taken as centres: exponent of the centrality. With 1 the model's own
+scores outweigh the click, and one correction in six made the mask worse, against one in eleven;
+2 to 4 measured alike (34 targets of 17 data sets)."""
 
 PEERS = 3
 """Number of similar candidates that a mask needs for full agreement: neighbours in box size."""
