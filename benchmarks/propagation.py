@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 import torch
+from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -168,7 +169,7 @@ class Case:
         """Whether a row of the report is about this target."""
         return (row["volume"], row["target"]) == (self.item.name, self.label)
 
-    def open(self) -> tuple[sitk.Image, SliceView, np.ndarray]:
+    def open(self) -> tuple[sitk.Image, SliceView, NDArray[np.bool_]]:
         image = read_image(self.item.image)
         return image, SliceView(image, "axial"), self.item.read()[self.label]
 
@@ -260,16 +261,16 @@ def run(
     return rows
 
 
-def expected_only(result: SegmentResult, view: SliceView) -> np.ndarray:
+def expected_only(result: SegmentResult, view: SliceView) -> NDArray[np.bool_]:
     """The result, had the tool changed nothing of what was expected on carried slices."""
     mask = result.mask.copy()
     for each in result.carried:
         view.into_volume(each.expected.decode(), mask, each.slice.index)
-    return mask > 0
+    return np.asarray(mask > 0)
 
 
 def scores(
-    mask: np.ndarray, truth: np.ndarray, image: sitk.Image, tolerance: float
+    mask: NDArray[np.bool_], truth: NDArray[np.bool_], image: sitk.Image, tolerance: float
 ) -> dict[str, float]:
     """Dice and NSD of a whole volume."""
     spacing = image.GetSpacing()[::-1]
@@ -288,8 +289,8 @@ def with_table(page: str, report: dict[str, Any]) -> str:
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """One line a target, and the means; each figure for every slice / carried."""
-    heads = ("volume", "target", "slices", "Dice", "NSD", "blend alone", "asked on", "carried")
-    heads += ("policy calls", "tool calls", "tool seconds")
+    heads = ["volume", "target", "slices", "Dice", "NSD", "blend alone", "asked on", "carried"]
+    heads += ["policy calls", "tool calls", "tool seconds"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     targets = list(dict.fromkeys((row["volume"], row["target"]) for row in rows))
     grouped = [
@@ -318,7 +319,7 @@ def _mean_line(grouped: Sequence[dict[str, dict[str, Any]]]) -> str:
         return fmean(float(methods[method][name]) for methods in grouped)
 
     def total(method: str, name: str) -> float:
-        return sum(methods[method][name] for methods in grouped)
+        return sum(float(methods[method][name]) for methods in grouped)
 
     pairs = [
         f"**{mean('every_slice', name):.3f} / {mean('propagate', name):.3f}**"

@@ -114,15 +114,16 @@ def _report(policy: str, tool: str, load: float, results: dict[str, Any]) -> dic
 def _table(report: dict[str, Any]) -> Table:
     machine = report["machine"]
     title = f"{report['policy']} with {report['tool']} on {machine['cores']} cores"
-    table = Table("what", "median", "range", "n", "aim", title=title)
+    table = Table("what", "median", "range", "cpu", "n", "aim", title=title)
     for name, value in report["results"].items():
         aim = AIMS.get(name, "")
         words = name.replace("_", " ")
         if isinstance(value, dict):
             spread = f"{value['min']:.2f} to {value['max']:.2f}"
-            table.add_row(words, f"{value['median']:.2f} s", spread, str(value["n"]), aim)
+            cpu = f"{value['cpu_median']:.2f} s" if "cpu_median" in value else ""
+            table.add_row(words, f"{value['median']:.2f} s", spread, cpu, str(value["n"]), aim)
         else:
-            table.add_row(words, f"{value}", "", "", aim)
+            table.add_row(words, f"{value}", "", "", "", aim)
     return table
 
 

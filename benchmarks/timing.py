@@ -12,16 +12,27 @@ from typing import Any
 
 @dataclass
 class Times:
-    """Seconds that something took, each time it was done."""
+    """What something took, each time it was done.
+
+    Attributes:
+        seconds: By the clock on the wall.
+        cpu: Seconds of this process on all cores together, which other programs do not
+            lengthen; empty where another process did the work.
+    """
 
     seconds: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
 
     @contextmanager
     def measure(self) -> Iterator[None]:
         """Add the duration of the block."""
-        began = time.perf_counter()
+        began, began_cpu = time.perf_counter(), time.process_time()
         yield
         self.seconds.append(time.perf_counter() - began)
+        self.cpu.append(time.process_time() - began_cpu)
+
+    def __add__(self, other: Times) -> Times:
+        return Times(self.seconds + other.seconds, self.cpu + other.cpu)
 
     @property
     def median(self) -> float:
@@ -29,9 +40,11 @@ class Times:
         return statistics.median(self.seconds)
 
     def as_json(self) -> dict[str, Any]:
-        """Median, extremes and number."""
-        rounded = [round(value, 4) for value in (self.median, min(self.seconds), max(self.seconds))]
-        return dict(zip(("median", "min", "max"), rounded, strict=True), n=len(self.seconds))
+        """Median, extremes and number; the median of the processor's seconds where known."""
+        values = {"median": self.median, "min": min(self.seconds), "max": max(self.seconds)}
+        if self.cpu:
+            values["cpu_median"] = statistics.median(self.cpu)
+        return {name: round(value, 4) for name, value in values.items()} | {"n": len(self.seconds)}
 
 
 def repeat(work: Callable[[Any], object], inputs: Sequence[Any]) -> Times:
