@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ibisagent.tools.base import RGB
+from ibisagent.tools.base import RGB, Mask
 
 SIDE = 512
 
@@ -30,3 +30,10 @@ def picture(seed: int) -> RGB:
     """One slice as an agent sees it, axes (row, column, channel), uint8."""
     grey = np.clip((volume(seed, slices=1)[0] + 160) / 400 * 255, 0, 255).astype(np.uint8)
     return np.repeat(grey[..., np.newaxis], 3, axis=2)
+
+
+def ellipse() -> Mask:
+    """A target to click towards, of the size of a large organ; axes (row, column)."""
+    rows, columns = np.mgrid[0 : 1 : SIDE * 1j, 0 : 1 : SIDE * 1j]
+    inside: Mask = ((rows - 0.5) / 0.12) ** 2 + ((columns - 0.42) / 0.18) ** 2 < 1
+    return inside

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -96,7 +97,8 @@ def test_override(client: Client, name: str) -> None:
 
 
 def test_file_of_the_server_through_the_pathology_route(client: Client) -> None:
-    wsi = {"params": {"image": str(Path(__file__).resolve()), "prompt": CLICK}}
+    # Not a file of ours: a clone may lie in the folder for temporary files, where uploads live.
+    wsi = {"params": {"image": str(Path(os.__file__).resolve()), "prompt": CLICK}}
     answer = requests.post(
         f"{client.url}/infer/wsi_v2/ibisagent?image=head",
         files={"wsi": (None, json.dumps(wsi))},
