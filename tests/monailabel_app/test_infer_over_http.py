@@ -233,7 +233,9 @@ def test_results_leave_no_files_behind(client: Client) -> None:
     before = set(folder.glob(pattern))
     for output in ("json", "image", "all"):
         assert client.infer(output=output, prompt=ON_THE_LEFT).status_code == 200
-    time.sleep(0.3)  # the server deletes a file once it is sent
+    patience = time.monotonic() + 20  # the server deletes a file once it is sent
+    while set(folder.glob(pattern)) - before and time.monotonic() < patience:
+        time.sleep(0.1)
     assert set(folder.glob(pattern)) <= before
 
 
