@@ -8,6 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from monailabel.interfaces.app import MONAILabelApp
+from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.tasks.infer_v2 import InferTask
+
+from ibisagent import __version__
+from ibisagent.errors import IBISAgentError
 from ibisagent_app.configuration import describe, load_profile_of, read_configuration
 from ibisagent_app.errors import named_http_errors
 from ibisagent_app.front_routes import stand_in_front
@@ -15,12 +21,6 @@ from ibisagent_app.images import find_image, save_mask
 from ibisagent_app.segmentation_task import SegmentationTask
 from ibisagent_app.shared_agent import SharedAgent
 from ibisagent_app.start_refusal import refuse_to_start
-from monailabel.interfaces.app import MONAILabelApp
-from monailabel.interfaces.datastore import Datastore
-from monailabel.interfaces.tasks.infer_v2 import InferTask
-
-from ibisagent import __version__
-from ibisagent.errors import IBISAgentError
 
 MODEL = "ibisagent"
 

@@ -4,7 +4,6 @@ import logging
 from pathlib import Path
 
 import pytest
-from ibisagent_app.configuration import describe, load_profile_of, read_configuration
 
 from ibisagent.errors import (
     DeviceUnavailable,
@@ -14,6 +13,7 @@ from ibisagent.errors import (
     ModelNotFound,
 )
 from ibisagent.prompts import load_profile
+from ibisagent_app.configuration import describe, load_profile_of, read_configuration
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from starlette.routing import Match
+
 from ibisagent_app.doorkeeper import IDENTIFIERS, MAX_BODY, Doorkeeper, check
 from ibisagent_app.errors import InvalidIdentifier, LengthRequired, RequestTooLarge
-from starlette.routing import Match
 
 
 def scope(path: str = "/", query: str = "", method: str = "GET", **headers: str) -> dict[str, Any]:

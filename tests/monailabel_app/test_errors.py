@@ -4,11 +4,11 @@ from http import HTTPStatus
 
 import pytest
 from fastapi import HTTPException
-from ibisagent_app import errors as app_errors
-from ibisagent_app.errors import STATUS, named_http_errors, to_http
 
 from ibisagent import errors
 from ibisagent.errors import IBISAgentError
+from ibisagent_app import errors as app_errors
+from ibisagent_app.errors import STATUS, named_http_errors, to_http
 
 
 def all_kinds(kind: type[IBISAgentError] = IBISAgentError) -> set[type[IBISAgentError]]:

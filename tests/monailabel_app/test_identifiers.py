@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ibisagent_app.errors import InvalidIdentifier
 from ibisagent_app.identifiers import MAX_LENGTH, check_identifier
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ibisagent_app.errors import InvalidIdentifier, UnknownImage
-from ibisagent_app.images import find_image, save_mask
 from monailabel.datastore.local import LocalDatastore
 from monailabel.utils.sessions import Sessions
 
 from ibisagent.errors import OutputNotWritable
+from ibisagent_app.errors import InvalidIdentifier, UnknownImage
+from ibisagent_app.images import find_image, save_mask
 
 
 @pytest.fixture

@@ -4,6 +4,10 @@ import json
 from typing import Any
 
 import pytest
+
+from ibisagent.errors import InvalidRequest
+from ibisagent.segment import Scope, SegmentRequest
+from ibisagent.slices import Plane
 from ibisagent_app.request_fields import (
     DECIDED_ELSEWHERE,
     OF_CLIENTS,
@@ -12,10 +16,6 @@ from ibisagent_app.request_fields import (
     client_options,
     to_request,
 )
-
-from ibisagent.errors import InvalidRequest
-from ibisagent.segment import Scope, SegmentRequest
-from ibisagent.slices import Plane
 
 
 def test_form_covers_the_request() -> None:

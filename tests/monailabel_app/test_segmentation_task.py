@@ -11,10 +11,10 @@ import pytest
 import SimpleITK as sitk
 from app_studies import head, picture
 from fastapi import HTTPException
-from ibisagent_app.segmentation_task import SegmentationTask
 
 from ibisagent.agent import Agent
 from ibisagent.prompts import load_profile
+from ibisagent_app.segmentation_task import SegmentationTask
 
 Run = Callable[..., tuple[str, dict[str, Any]]]
 

@@ -5,12 +5,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from ibisagent_app import shared_agent
-from ibisagent_app.configuration import Configuration
-from ibisagent_app.shared_agent import SharedAgent
 
 from ibisagent.agent import Agent
 from ibisagent.errors import ModelNotFound
+from ibisagent_app import shared_agent
+from ibisagent_app.configuration import Configuration
+from ibisagent_app.shared_agent import SharedAgent
 
 
 @pytest.fixture

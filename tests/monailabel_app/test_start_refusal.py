@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 from fastapi import FastAPI
-from ibisagent_app.start_refusal import refuse_to_start
 from uvicorn import Config
 from uvicorn.lifespan.on import LifespanOn
 
 from ibisagent.errors import DeviceUnavailable
+from ibisagent_app.start_refusal import refuse_to_start
 
 ERROR = DeviceUnavailable("There is no device 'cuda'.", "Use 'cpu'.")
 

@@ -9,8 +9,9 @@ from pathlib import Path
 REAL_APP = Path(__file__).resolve().parents[3] / "monailabel_app"
 sys.path.insert(0, str(REAL_APP))
 
-from ibisagent_app import shared_agent  # noqa: E402
 from obedient import obedient_agent  # noqa: E402
+
+from ibisagent_app import shared_agent  # noqa: E402
 
 shared_agent.load_agent = obedient_agent
 
