@@ -1,0 +1,148 @@
+"""The embedded tool: LiteMedSAM, taught to follow clicks.
+
+Its image encoder is that of the installed package; prompt encoder and mask decoder are ours,
+trained by ``ibistrain tool`` (see ``weights/README.md`` beside this file).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ibisagent.actions import Click
+from ibisagent.tools.arguments import require_prompt, require_rgb
+from ibisagent.tools.base import RGB, Segmentation
+from ibisagent.tools.click_consistency import Point, obey
+from ibisagent.tools.click_prompt import blank, points_of, with_clicks
+from ibisagent.tools.click_weights import EMBEDDED, read_click_weights
+from ibisagent.tools.embedding_cache import EmbeddingCache
+from ibisagent.tools.litemedsam_net import SIDE, LiteMedSAMNet
+from ibisagent.tools.out_of_memory import out_of_memory_named
+from ibisagent.tools.square_frame import SquareFrame
+
+
+class LiteMedSAM:
+    """LiteMedSAM as a segmentation tool. Safe to share between threads.
+
+    Args:
+        device: "auto", "cpu", "cuda", ...
+        weights: Of prompt encoder and mask decoder; those of the package if not given.
+
+    Raises:
+        DeviceUnavailable: The machine has no such device.
+        MissingPackage: The package with the image encoder is not installed.
+        ModelNotFound: Weights are missing or do not fit.
+    """
+
+    def __init__(self, device: str = "auto", weights: Path = EMBEDDED) -> None:
+        self._net = LiteMedSAMNet(device)
+        read_click_weights(weights, self._net.prompt_encoder, self._net.mask_decoder)
+        self._cache = EmbeddingCache()
+
+    @property
+    def name(self) -> str:
+        """Model, and how clicks reach it."""
+        return "litemedsam:clicks-1"
+
+    def set_image(self, rgb: RGB) -> PreparedForClicks:
+        """See `SegmentationTool.set_image`.
+
+        Raises:
+            UnsupportedImage: Not an 8-bit colour picture.
+            ToolOutOfMemory: The device has no room for this image.
+        """
+        require_rgb(rgb)
+        with out_of_memory_named(self.name):
+            embedding = self._cache.get(rgb, self._net.embed)
+        return PreparedForClicks(self, SquareFrame.of(rgb, SIDE), embedding)
+
+    @torch.inference_mode()
+    def decode(
+        self, embedding: Tensor, prior: NDArray[np.float32], clicks: Sequence[Point]
+    ) -> tuple[NDArray[np.float32], float]:
+        """The mask that clicks make of an earlier one.
+
+        Args:
+            embedding: Of the image.
+            prior: Logits of the square, axes (row, column).
+            clicks: All so far, in pixels of the square; at least one.
+
+        Returns:
+            Logits of the square, and the predicted IoU in [0, 1].
+        """
+        drawn = torch.from_numpy(with_clicks(prior, clicks))[None, None].to(self._net.device)
+        points = points_of([clicks], self._net.device)
+        sparse, dense = self._net.prompt_encoder(points=points, boxes=None, masks=drawn)
+        logits, quality = self._net.decode(embedding, sparse, dense)
+        return logits[0].numpy(), float(quality[0].clamp(0, 1))
+
+
+@dataclass(frozen=True)
+class PreparedForClicks:
+    """An image that LiteMedSAM has looked at; see `PreparedImage`.
+
+    Attributes:
+        tool: The tool that made the embedding.
+        frame: Where the image lies in the model's square.
+        embedding: Axes (1, channel, row, column).
+    """
+
+    tool: LiteMedSAM
+    frame: SquareFrame
+    embedding: Tensor
+
+    def segment(self, clicks: Sequence[Click], prior: Segmentation | None = None) -> Segmentation:
+        """See `PreparedImage.segment`.
+
+        With a prior, the last click corrects it. Without one the clicks are taken one after the
+        other, which gives what an episode of these clicks gives.
+
+        Raises:
+            InvalidRequest: There is no click, or the prior has another size than the image.
+            ToolOutOfMemory: The device has no room for this image.
+        """
+        require_prompt(clicks, prior, self.frame.size)
+        points = _effective([Point(*self.frame.pixel(c), c.positive) for c in clicks])
+        logits, score = self._square(prior), 0.0
+        with out_of_memory_named(self.tool.name):
+            for n in range(1 if prior is None else len(points), len(points) + 1):
+                logits, score = self.tool.decode(self.embedding, self._padded(logits), points[:n])
+        return self._finished(logits, score, clicks)
+
+    def _square(self, prior: Segmentation | None) -> NDArray[np.float32]:
+        """Logits of a prior; of its inner part only where they come from outside."""
+        if prior is None:
+            return blank(SIDE)
+        return self.frame.logits_of(prior.mask) if prior.logits is None else prior.logits
+
+    def _padded(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits with the square's padding as in training: surely nothing."""
+        height, width = self.frame.inner
+        square = blank(SIDE)
+        square[:height, :width] = logits[:height, :width]
+        return square
+
+    def _finished(
+        self, logits: NDArray[np.float32], score: float, clicks: Sequence[Click]
+    ) -> Segmentation:
+        """The mask in the image's pixels; what a click says holds in its own pixel."""
+        height, width = self.frame.inner
+        inner = np.ascontiguousarray(logits[:height, :width])
+        points = [Point(*click.to_pixel(*self.frame.size), click.positive) for click in clicks]
+        full = obey(self.frame.to_image(inner), _effective(points))
+        return Segmentation(full > 0, score, inner)
+
+
+def _effective(points: Sequence[Point]) -> list[Point]:
+    """Clicks without those that a later one in the same pixel replaces, oldest first."""
+    latest: dict[tuple[int, int], Point] = {}
+    for point in points:
+        latest.pop(point.pixel, None)
+        latest[point.pixel] = point
+    return list(latest.values())

