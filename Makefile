@@ -75,9 +75,18 @@ bench: $(STAMP) ## measure quality and speed on this machine
 bench-policies: $(STAMP) ## measure ways of running a policy: batched, served, and the rest
 	$(BIN)/python benchmarks/policies.py
 
+.PHONY: bench-server
+bench-server: $(STAMP) ## measure runs on a server: latency, many clients, memory; IMAGE=volume
+	$(BIN)/python benchmarks/runs.py $(if $(IMAGE),--image "$(IMAGE)") \
+		$(if $(PROMPT),--prompt "$$PROMPT")
+
 .PHONY: bench-propagation
 bench-propagation: $(STAMP) ## compare carrying masks with asking on every slice; takes an hour
 	$(BIN)/python benchmarks/propagation.py
+
+.PHONY: bench-training
+bench-training: $(STAMP) ## measure simulation, fine-tuning and reinforcement learning
+	$(BIN)/python benchmarks/training.py --data $(DATA)
 
 .PHONY: docs
 docs: $(STAMP) ## write the generated pages of docs/ anew

@@ -15,7 +15,9 @@ import typer
 from pydantic import BaseModel
 
 from ibisagent.cli import app
+from ibisagent.events import EVENTS, FORMAT
 from ibisagent.trajectory import CarriedSlice, Trajectory
+from ibistrain.episode_record import EpisodeRecord
 
 DOCS = Path(__file__).resolve().parent
 
@@ -32,6 +34,8 @@ def pages() -> dict[str, str]:
         "cli.md": cli_page(),
         "trajectory.schema.json": schema_page(Trajectory),
         "carried.schema.json": schema_page(CarriedSlice),
+        "event.schema.json": event_page(),
+        "episode.schema.json": episode_page(),
     }
 
 
@@ -42,6 +46,26 @@ def schema_page(record: type[BaseModel]) -> str:
         **record.model_json_schema(),
     }
     schema["properties"]["version"].pop("default")  # or every release would be another schema
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def event_page() -> str:
+    """JSON schema of a line of a run's events."""
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": FORMAT,
+        **EVENTS.json_schema(mode="serialization"),
+    }
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def episode_page() -> str:
+    """JSON schema of a simulated episode, a line of a shard."""
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **EpisodeRecord.model_json_schema(),
+    }
+    schema["$defs"]["Trajectory"]["properties"]["version"].pop("default")
     return json.dumps(schema, indent=2) + "\n"
 
 

@@ -241,19 +241,25 @@ def run(
     policy: Policy,
     on_step: OnStep | None = None,
     cancelled: Cancelled = never,
+    between: Callable[[], None] | None = None,
 ) -> None:
     """Play episodes side by side until all have ended.
 
     The policy is asked for all open episodes at once, so that a model can batch; the tool is
     asked one by one. `cancelled` is read before every call of the policy and of the tool, and by
-    the policy while it writes; a reply that was being written is thrown away.
+    the policy while it writes; a reply that was being written is thrown away. `between` is called
+    before the policy is asked, and once more when all have ended: there a person may click into
+    an episode, or take a step back, which reopens it.
 
     Raises:
         PolicyFailed: The policy raised. Steps taken so far stay in the episodes.
         PolicyUnavailable: The policy's server does not answer; likewise.
     """
-    while open_episodes := [episode for episode in episodes if episode.stop is None]:
-        if cancelled():
+    while True:
+        if between is not None:
+            between()
+        open_episodes = [episode for episode in episodes if episode.stop is None]
+        if not open_episodes or cancelled():
             break
         began = time.perf_counter()
         seen = [episode.observe() for episode in open_episodes]

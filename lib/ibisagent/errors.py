@@ -141,3 +141,39 @@ class OutputNotWritable(IBISAgentError):
     """A result could not be written: disk full, no permission, or the folder is a file."""
 
     code = "output_not_writable"
+
+
+class DetachedData(IBISAgentError):
+    """A header names files that hold the voxels, and may not: elsewhere, or of a server."""
+
+    code = "detached_data"
+
+
+class UnknownRun(IBISAgentError):
+    """There is no run of this identifier, or it was deleted."""
+
+    code = "unknown_run"
+
+
+class TooManyRuns(IBISAgentError):
+    """As many runs as the server allows are at work and waiting."""
+
+    code = "too_many_runs"
+
+
+class RunGoingOn(IBISAgentError):
+    """What was asked for needs a run that rests."""
+
+    code = "run_going_on"
+
+
+class NothingToUndo(IBISAgentError):
+    """No step stands on the slice."""
+
+    code = "nothing_to_undo"
+
+
+class ServerClosing(IBISAgentError):
+    """The server is being shut down and takes no more work."""
+
+    code = "server_closing"

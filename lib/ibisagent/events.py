@@ -32,7 +32,7 @@ class _Event(BaseModel):
 
 
 class Started(_Event):
-    """The run began to work; first event of each run and of each time it goes on."""
+    """The run began to work, or went on. Only its place in the queue is told before."""
 
     event: Literal["started"] = "started"
     format: Literal["ibisagent-events/1"] = FORMAT
@@ -46,7 +46,7 @@ class Started(_Event):
 
 
 class SliceStarted(_Event):
-    """The agent, or a person, turned to a slice."""
+    """An episode begins on a slice; it has no steps yet."""
 
     event: Literal["slice"] = "slice"
     slice: SliceRecord
@@ -70,12 +70,12 @@ class Stepped(_Event):
 
 
 class SliceDone(_Event):
-    """A slice is settled, by an episode or by masks carried over from its neighbours."""
+    """A slice is settled: by an episode, by masks carried over, or by a mask that was given."""
 
     event: Literal["slice_done"] = "slice_done"
     plane: str
     index: int = Field(ge=0)
-    stop: StopReason | None = Field(description="None where the tool carried masks over.")
+    stop: StopReason | None = Field(description="None where no episode ended.")
     carried: bool = False
     mask: Rle
     answer: str = ""

@@ -7,6 +7,8 @@ A manifest is JSON with ``name`` and ``items``. Each item has an ``image`` and o
 - ``masks``: name -> binary image, or several that are joined;
 - ``labels`` as a list of binary images, named by the list ``labels`` of the manifest.
 
+It may name its ``subject``; else that is read off the file name (`ibisagent.subjects`).
+
 File names are relative to the manifest's folder. Images are 2D pictures, 3D volumes, or folders
 of one DICOM series.
 """
@@ -38,6 +40,7 @@ class _ItemFields(BaseModel):
     masks: dict[str, str | list[str]] | None = None
     labels: dict[str, str] | list[str] | None = None
     split: str = ""
+    subject: str = ""
 
 
 class _ManifestFields(BaseModel):
@@ -182,7 +185,7 @@ def _item(folder: Path, manifest: _ManifestFields, fields: _ItemFields) -> Item:
         name=name,
         image=image,
         sources=_sources(folder, manifest, fields),
-        subject=subject_of(manifest.name, name),
+        subject=fields.subject or subject_of(manifest.name, name),
         held_out=fields.split == _HELD_OUT,
     )
 

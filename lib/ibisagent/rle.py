@@ -56,6 +56,11 @@ class Rle(BaseModel):
             raise self._misfit()
         return np.asarray(mask, dtype=bool)
 
+    @property
+    def area(self) -> int:
+        """Number of pixels marked."""
+        return int(coco.area({"size": list(self.size), "counts": self.counts.encode("ascii")}))
+
     def _misfit(self) -> InvalidTrajectory:
         return InvalidTrajectory(
             f"A mask's run lengths do not fit its size {self.size}.",

@@ -10,11 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TypeVar
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from ibisagent.agent import Agent
 from ibisagent.episode import Limits, StopReason
@@ -41,6 +49,8 @@ class Scope(str, Enum):
     """How much of the image to segment."""
 
     SLICE = "slice"
+    RANGE = "range"
+    """The agent on every slice from one to another."""
     VOLUME = "volume"
 
 
@@ -51,6 +61,9 @@ class Method(str, Enum):
     """The agent on key slices, the tool between them."""
     EVERY_SLICE = "every_slice"
     """The agent on every slice."""
+
+
+_R = TypeVar("_R", bound="SegmentRequest")
 
 
 class SegmentRequest(BaseModel):
@@ -69,7 +82,13 @@ class SegmentRequest(BaseModel):
         description="Slice number in that plane; the middle one if not given. Of a volume, where "
         "to begin: only what hangs together with the target there is then looked for.",
     )
-    scope: Scope = Field(default=Scope.SLICE, description="slice or volume.")
+    scope: Scope = Field(default=Scope.SLICE, description="slice, range or volume.")
+    first: int | None = Field(
+        default=None, ge=0, description="Of a range: its first slice; the plane's if not given."
+    )
+    last: int | None = Field(
+        default=None, ge=0, description="Of a range: its last slice; the plane's if not given."
+    )
     method: Method = Field(
         default=Method.PROPAGATE,
         description="Of a volume: propagate (agent on key slices, tool between) or every_slice.",
@@ -92,6 +111,15 @@ class SegmentRequest(BaseModel):
             raise ValueError("the characters '<|' are reserved")
         return prompt
 
+    @model_validator(mode="after")
+    def _ends_of_a_range_only(self) -> SegmentRequest:
+        if self.scope is not Scope.RANGE:
+            if self.first is not None or self.last is not None:
+                raise ValueError("first and last belong to scope 'range'")
+        elif self.first is not None and self.last is not None and self.first > self.last:
+            raise ValueError(f"the range from {self.first} to {self.last} is empty")
+        return self
+
     @field_validator("clean", mode="before")
     @classmethod
     def _names_in_one_text(cls, value: object) -> object:
@@ -101,7 +129,7 @@ class SegmentRequest(BaseModel):
         return value
 
     @classmethod
-    def parse(cls, fields: dict[str, object]) -> SegmentRequest:
+    def parse(cls: type[_R], fields: dict[str, object]) -> _R:
         """Check fields that came from outside.
 
         Raises:
@@ -118,7 +146,9 @@ class SegmentRequest(BaseModel):
                 if known
                 else f"Known fields: {', '.join(cls.model_fields)}."
             )
-            raise InvalidRequest(f"The field {name!r}: {first['msg']}.", fix) from error
+            raise InvalidRequest(
+                f"The field {name!r}: {first['msg'].removeprefix('Value error, ')}.", fix
+            ) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,9 +203,7 @@ def segment(
     """
     check_prompt(request.prompt, agent.profile.targets)
     view = SliceView(image, request.plane, request.window)
-    given.check(view)
-    if request.slice is not None:
-        check_slice(view, request.slice)
+    check_places(view, request, given)
     player = SlicePlayer(
         view=view,
         agent=agent,
@@ -187,11 +215,44 @@ def segment(
         on_step=on_step,
         cancelled=cancelled,
     )
+    return play(player, image, request, on_slice_done, on_progress)
+
+
+def check_places(view: SliceView, request: SegmentRequest, given: Given = NOTHING_GIVEN) -> None:
+    """Refuse slices, clicks and masks that do not fit the image.
+
+    Raises:
+        SliceOutOfRange: The image has no such slice.
+        InvalidRequest: An earlier segmentation is on another grid.
+    """
+    given.check(view)
+    for index in (request.slice, request.first, request.last):
+        if index is not None:
+            check_slice(view, index)
+
+
+def play(
+    player: SlicePlayer,
+    image: sitk.Image,
+    request: SegmentRequest,
+    on_slice_done: OnSliceDone | None = None,
+    on_progress: OnProgress | None = None,
+) -> SegmentResult:
+    """Carry a request out with a player that stands ready; see `segment`.
+
+    Args:
+        player: Of this image, in the plane of the request.
+        image: The whole image.
+        request: Checked by `check_places`.
+        on_slice_done: See `segment`.
+        on_progress: See `segment`.
+    """
+    view = player.view
     if request.scope is Scope.VOLUME and request.method is Method.PROPAGATE:
         distance = slice_mm(image, view)
         outcome = propagate(player, distance, request.slice, None, on_slice_done, on_progress)
     else:
-        outcome = _one_by_one(player, _slice_indices(view, request), on_slice_done, on_progress)
+        outcome = _one_by_one(player, slice_indices(view, request), on_slice_done, on_progress)
     mask = _cleaned(outcome.mask, request.clean)
     answer = _answer(outcome, mask, view, request)
     in_own_axes = mask.reshape(sitk.GetArrayViewFromImage(image).shape[: image.GetDimension()])
@@ -208,9 +269,13 @@ def slice_mm(image: sitk.Image, view: SliceView) -> float:
     return float(np.linalg.norm(np.subtract(*places)))
 
 
-def _slice_indices(view: SliceView, request: SegmentRequest) -> Sequence[int]:
+def slice_indices(view: SliceView, request: SegmentRequest) -> Sequence[int]:
+    """The slices that the agent is asked on, where it is asked on each."""
     if request.scope is Scope.VOLUME:
         return range(view.count)
+    if request.scope is Scope.RANGE:
+        last = view.count - 1 if request.last is None else request.last
+        return range(request.first or 0, last + 1)
     return [view.middle if request.slice is None else request.slice]
 
 
@@ -249,7 +314,7 @@ def _answer(
     outcome: Propagated, mask: NDArray[np.uint8], view: SliceView, request: SegmentRequest
 ) -> str:
     trajectories, plane = outcome.trajectories, view.plane.value
-    every = request.method is Method.EVERY_SLICE
+    every = request.scope is Scope.RANGE or request.method is Method.EVERY_SLICE
     if request.scope is Scope.SLICE or view.count == 1:
         only = trajectories[0]
         return only.answer or f"The agent stopped: {_reason(only.stop)}."

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from ibisagent.actions import Click
 from ibisagent.agent import Agent
-from ibisagent.episode import Episode, Limits, Step, run
+from ibisagent.episode import Episode, Limits, Step, StopReason, run
 from ibisagent.errors import InvalidRequest, SliceOutOfRange
 from ibisagent.policies.base import Cancelled
+from ibisagent.reopen import reopen
 from ibisagent.slices import SliceView
 from ibisagent.tools.base import Mask, Segmentation
 from ibisagent.trajectory import SliceRecord, Trajectory, record
@@ -23,6 +24,9 @@ BATCH = 8
 
 OnSliceStep = Callable[[int, Step], None]
 """Called after each step with the slice's index."""
+
+OnOpen = Callable[[int, Episode, str], None]
+"""Called with each slice's index and episode as it begins, and why the agent is asked there."""
 
 _T = TypeVar("_T")
 
@@ -35,16 +39,19 @@ class Given:
         mask: An earlier segmentation, above 0 where the target is, axes (k, j, i) of the image
             ((row, column) for a 2D image); None for none.
         clicks: Slice -> clicks on it, oldest first.
+        records: Slice -> the earlier episode on it, which is taken up. It holds a mask of its
+            own, so that `mask` says nothing there.
     """
 
     mask: NDArray[Any] | None = None
     clicks: Mapping[int, Sequence[Click]] = field(default_factory=dict)
+    records: Mapping[int, Trajectory] = field(default_factory=dict)
 
     def check(self, view: SliceView) -> None:
         """Refuse what does not fit the image.
 
         Raises:
-            InvalidRequest: The mask has another shape.
+            InvalidRequest: The mask, or an earlier episode, has another shape.
             SliceOutOfRange: A click is on a slice that is not there.
         """
         if self.mask is not None and self.mask.shape not in _shapes(view):
@@ -52,8 +59,17 @@ class Given:
                 f"The starting mask has {self.mask.shape} voxels, the image {view.volume_shape}.",
                 "Give a mask on the same grid as the image.",
             )
-        for index in self.clicks:
+        for index in [*self.clicks, *self.records]:
             check_slice(view, index)
+        for earlier in self.records.values():
+            where = earlier.slice
+            if (where.plane, where.height, where.width) != (view.plane.value, *view.shape):
+                raise InvalidRequest(
+                    f"The earlier run looked at {where.plane} slices of {where.height} x "
+                    f"{where.width} pixels, this one at {view.plane.value} slices of "
+                    f"{view.shape[0]} x {view.shape[1]}.",
+                    "Resume on the same image and in the same plane.",
+                )
 
     def on(self, view: SliceView, index: int) -> Mask | None:
         """The earlier segmentation as it lies on a slice, or None where it marks nothing."""
@@ -79,6 +95,12 @@ class SlicePlayer:
         window: The window as it was asked for, for the records.
         on_step: Called after each step.
         cancelled: Read before each call of policy and tool.
+        on_open: Called as an episode begins, before its first step.
+        between: Called before each call of the policy, see `ibisagent.episode.run`.
+
+    Attributes:
+        playing: Slice -> episode of those that are being played at the moment.
+        at_hand: Slice -> episode that a person has begun already; `play` goes on with it.
     """
 
     def __init__(
@@ -92,19 +114,28 @@ class SlicePlayer:
         window: str = AUTO,
         on_step: OnSliceStep | None = None,
         cancelled: Cancelled = lambda: False,
+        on_open: OnOpen | None = None,
+        between: Callable[[], None] | None = None,
     ) -> None:
         self.view = view
         self.agent = agent
         self.prompt = prompt
         self.given = given
         self.cancelled = cancelled
-        self._limits = limits or Limits()
+        self.limits = limits or Limits()
         self._name = name
         self._window = window
         self._on_step = on_step or (lambda index, step: None)
+        self._on_open = on_open or (lambda index, episode, why: None)
+        self._between = between
+        self.playing: Mapping[int, Episode] = {}
+        self.at_hand: dict[int, Episode] = {}
 
     def play(
-        self, indices: Sequence[int], starts: Mapping[int, Segmentation] | None = None
+        self,
+        indices: Sequence[int],
+        starts: Mapping[int, Segmentation] | None = None,
+        why: Mapping[int, str] | None = None,
     ) -> dict[int, Episode]:
         """Play slices side by side until their episodes have ended.
 
@@ -113,20 +144,41 @@ class SlicePlayer:
         Args:
             indices: Slices.
             starts: Starting masks of slices for which a person gave none.
+            why: Why the agent is asked on a slice, for whoever watches.
 
         Raises:
             ToolOutOfMemory: The tool's device is too small.
             PolicyFailed: The policy raised.
         """
-        starts = starts or {}
-        episodes = {index: self._open(index, starts.get(index)) for index in indices}
+        starts, why = starts or {}, why or {}
+        episodes = {
+            i: self.at_hand.pop(i, None) or self.open(i, starts.get(i), why.get(i, ""))
+            for i in indices
+        }
+        self.go_on(episodes)
+        return episodes
+
+    def go_on(self, episodes: Mapping[int, Episode]) -> None:
+        """Let the agent play episodes of this image until they have ended.
+
+        Args:
+            episodes: Slice -> its episode.
+
+        Raises:
+            ToolOutOfMemory: The tool's device is too small.
+            PolicyFailed: The policy raised.
+        """
         index_of = {id(episode): index for index, episode in episodes.items()}
 
         def tell(episode: Episode, step: Step) -> None:
             self._on_step(index_of[id(episode)], step)
 
-        run(list(episodes.values()), self.agent.policy, tell, self.cancelled)
-        return episodes
+        players = list(episodes.values())
+        self.playing = episodes
+        try:
+            run(players, self.agent.policy, tell, self.cancelled, self._between)
+        finally:
+            self.playing = {}
 
     def record(self, index: int, episode: Episode, asked_because: str = "") -> Trajectory:
         """Describe the episode of a slice."""
@@ -146,11 +198,29 @@ class SlicePlayer:
             window=self._window,
         )
 
-    def _open(self, index: int, start: Segmentation | None) -> Episode:
-        drawn = self.given.on(self.view, index)
-        start = start if drawn is None else Segmentation(drawn, 1.0)
-        picture, agent = self.view.rgb(index), self.agent
-        episode = Episode(picture, self.prompt, agent.tool, agent.profile, self._limits, start)
+    def open(self, index: int, start: Segmentation | None = None, why: str = "") -> Episode:
+        """Begin an episode, or take an earlier one up; a person's clicks come first.
+
+        Args:
+            index: Slice.
+            start: Starting mask, where a person gave none.
+            why: See `play`.
+
+        Raises:
+            ToolOutOfMemory: The tool's device is too small.
+        """
+        picture, agent, record = self.view.rgb(index), self.agent, self.given.records.get(index)
+        if record is not None:
+            episode = reopen(record, picture, agent, self.limits, self.prompt)
+            if episode.stop is StopReason.CANCELLED:
+                episode.stop = None
+        else:
+            drawn = self.given.on(self.view, index)
+            start = start if drawn is None else Segmentation(drawn, 1.0)
+            episode = Episode(picture, self.prompt, agent.tool, agent.profile, self.limits, start)
+        self._on_open(index, episode, why)
+        for step in episode.steps:
+            self._on_step(index, step)
         for click in self.given.clicks.get(index, ()):
             if self.cancelled():
                 break

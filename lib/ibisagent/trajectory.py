@@ -178,14 +178,15 @@ def record(episode: Episode, where: SliceRecord, policy: str) -> Trajectory:
         tool=episode.tool.name,
         profile=episode.profile.name,
         start=blank if start is None else Rle.encode(start),
-        steps=[_step(step) for step in episode.steps],
-        undone=[_step(step) for step in episode.undone],
+        steps=[step_record(step) for step in episode.steps],
+        undone=[step_record(step) for step in episode.undone],
         stop=episode.stop,
         answer=episode.answer,
     )
 
 
-def _step(step: Step) -> StepRecord:
+def step_record(step: Step) -> StepRecord:
+    """Describe a step."""
     mask = step.segmentation.mask
     return StepRecord(
         author=step.author,

@@ -17,6 +17,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from ibisagent.detached import refuse_detached
 from ibisagent.errors import (
     IBISAgentError,
     InvalidRequest,
@@ -83,6 +84,7 @@ def read_image(path: Path) -> sitk.Image:
 
     Raises:
         UnreadableImage: Missing, empty, truncated, of no known format, or with a broken header.
+        DetachedData: The header names files elsewhere (`ibisagent.detached`).
         UnsupportedImage: More than three dimensions, a colour volume, complex pixels, no
             extent, several series in the folder, or slices that form no regular grid.
         NonFiniteImage: NaN or infinite intensities.
@@ -190,6 +192,7 @@ def _is_dicom(path: Path) -> bool:
 
 def _read_file(path: Path, reader: str, name: str) -> sitk.Image:
     with _itk(name):
+        refuse_detached(path, reader)
         header = _header(path, reader)
         _check_size(header.GetSize(), name)
         if reader == _NIFTI:

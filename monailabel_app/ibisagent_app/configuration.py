@@ -17,6 +17,7 @@ from ibisagent.prompts import PROFILE_FILE, PromptProfile, load_profile
 from ibisagent.tools.weights import FORMS as TOOL_FORMS
 from ibisagent.tools.weights import tool_source
 from ibisagent.torch_device import resolve_device
+from ibisagent_app.visitors import parse_origins
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,33 @@ class Configuration(BaseModel):
     prompts: str = Field(
         default="", description="Prompt profile by name or YAML file; empty for the checkpoint's."
     )
+    cors_origins: str = Field(
+        default="",
+        description="Web pages that may ask this server beside those of its own machine, such as "
+        "https://viewer.hospital.org; several are separated by commas.",
+    )
+    runs: str = Field(
+        default="",
+        description="Folder in which runs are kept; empty for one of the app's own, by studies.",
+    )
+    runs_at_once: int = Field(
+        default=4, ge=1, le=64, description="Runs at work at the same time, in turns."
+    )
+    runs_waiting: int = Field(
+        default=16, ge=0, le=1000, description="Runs that wait behind them; more are refused."
+    )
+    runs_kept: int = Field(
+        default=200, ge=1, le=10_000, description="Runs kept; the oldest are forgotten."
+    )
+    client_minutes: float = Field(
+        default=10, ge=0, description="A run nobody watches for so long is cancelled; 0: never."
+    )
+    idle_minutes: float = Field(
+        default=30, ge=0, description="Models nobody uses for so long are freed; 0: never."
+    )
+    images_mib: int = Field(
+        default=1024, ge=0, description="MiB for images kept in memory, so that clicks are quick."
+    )
 
 
 def read_configuration(conf: Mapping[str, str]) -> Configuration:
@@ -82,6 +110,7 @@ def read_configuration(conf: Mapping[str, str]) -> Configuration:
     resolve_device(configuration.device)
     checkpoint_folder(configuration)
     tool_source(configuration.tool)
+    parse_origins(configuration.cors_origins)
     return configuration
 
 
@@ -124,7 +153,7 @@ def describe(configuration: Configuration, profile: PromptProfile) -> str:
     knows = f"It has learnt to find: {known}." if known else "It takes any text as prompt."
     folder = checkpoint_folder(configuration)
     card = _first_paragraph(folder)
-    model = f"Policy: {_public(configuration.policy)}; tool: {_public(configuration.tool)}."
+    model = f"Policy: {public_name(configuration.policy)}; tool: {public_name(configuration.tool)}."
     name = Path(configuration.profile).stem
     machine = f"Machine profile: {name}." if name else ""
     return " ".join(part for part in (_WHAT_IT_IS, card, knows, model, machine) if part)
@@ -135,7 +164,7 @@ _WHAT_IT_IS = (
 )
 
 
-def _public(spec: str) -> str:
+def public_name(spec: str) -> str:
     """A policy or tool without paths and addresses, which are the server's own business."""
     if spec.startswith(ENDPOINT):
         return "a model server"

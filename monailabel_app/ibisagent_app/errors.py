@@ -6,12 +6,19 @@ Every answer of ours that is not a success has the body
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 
 from fastapi import HTTPException
+from monailabel.interfaces.exception import (
+    ImageNotFoundException,
+    LabelNotFoundException,
+    MONAILabelError,
+    MONAILabelException,
+)
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from ibisagent import errors
@@ -49,14 +56,86 @@ class LengthRequired(errors.IBISAgentError):
     code = "length_required"
 
 
+class UnsupportedFile(errors.IBISAgentError):
+    """An upload's name ends in nothing that this server takes."""
+
+    code = "unsupported_file"
+
+
+class NotServed(errors.IBISAgentError):
+    """An address of MONAI Label that this server keeps closed."""
+
+    code = "not_served"
+
+
+class UnknownLabel(errors.IBISAgentError):
+    """The datastore holds no label of this name and tag."""
+
+    code = "unknown_label"
+
+
+class UnknownTask(errors.IBISAgentError):
+    """This server has no such trainer, strategy or scoring method."""
+
+    code = "unknown_task"
+
+
+class ForeignOrigin(errors.IBISAgentError):
+    """A web page of another site asked, or one that calls this server by a strange name."""
+
+    code = "foreign_origin"
+
+
+class NotOpenToNetwork(errors.IBISAgentError):
+    """Another machine asked a server that was not told to serve others."""
+
+    code = "not_open_to_network"
+
+
+class AuthenticationUnavailable(errors.IBISAgentError):
+    """The service that vouches for users cannot be asked."""
+
+    code = "authentication_unavailable"
+
+
+class ImageExists(errors.IBISAgentError):
+    """The name of an image that is to be put into the studies stands for another one."""
+
+    code = "image_exists"
+
+
+class EmptyResult(errors.IBISAgentError):
+    """The mask is empty, and the format asked for cannot hold an empty one."""
+
+    code = "empty_result"
+
+
+class StudiesUnavailable(errors.IBISAgentError):
+    """The DICOMweb server that holds the studies does not answer as it should."""
+
+    code = "studies_unavailable"
+
+
 STATUS: dict[type[errors.IBISAgentError], HTTPStatus] = {
     InvalidIdentifier: HTTPStatus.BAD_REQUEST,
+    ForeignOrigin: HTTPStatus.FORBIDDEN,
+    NotOpenToNetwork: HTTPStatus.FORBIDDEN,
+    NotServed: HTTPStatus.NOT_FOUND,
+    UnknownLabel: HTTPStatus.NOT_FOUND,
+    UnknownTask: HTTPStatus.NOT_FOUND,
     UnknownImage: HTTPStatus.NOT_FOUND,
     UnknownModel: HTTPStatus.NOT_FOUND,
+    errors.UnknownRun: HTTPStatus.NOT_FOUND,
     LengthRequired: HTTPStatus.LENGTH_REQUIRED,
     RequestTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    UnsupportedFile: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.OversizeImage: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.EpisodeEnded: HTTPStatus.CONFLICT,
+    errors.NothingToUndo: HTTPStatus.CONFLICT,
+    errors.RunGoingOn: HTTPStatus.CONFLICT,
+    errors.TooManyRuns: HTTPStatus.TOO_MANY_REQUESTS,
+    EmptyResult: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.DetachedData: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidClick: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidManifest: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -67,14 +146,22 @@ STATUS: dict[type[errors.IBISAgentError], HTTPStatus] = {
     errors.UnreadableImage: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.UnsupportedImage: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.PolicyFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
-    errors.PolicyUnavailable: HTTPStatus.BAD_GATEWAY,
+    StudiesUnavailable: HTTPStatus.BAD_GATEWAY,
+    AuthenticationUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DeviceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.InvalidProfile: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.MissingPackage: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ModelNotFound: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.PolicyUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ServerClosing: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ToolOutOfMemory: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.OutputNotWritable: HTTPStatus.INSUFFICIENT_STORAGE,
+    errors.UnknownRun: HTTPStatus.NOT_FOUND,
+    errors.TooManyRuns: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.RunGoingOn: HTTPStatus.CONFLICT,
+    errors.NothingToUndo: HTTPStatus.CONFLICT,
+    errors.ServerClosing: HTTPStatus.SERVICE_UNAVAILABLE,
+    ImageExists: HTTPStatus.CONFLICT,
 }
 """Status of each failure: 4xx where another request would succeed, 5xx where the server must
 change first."""
@@ -106,27 +193,67 @@ def named_http_errors() -> Iterator[None]:
     """
     try:
         yield
-    except AnyHTTPException as error:
-        if has_detail(error):
-            raise
-        raise _with_detail(error) from error
-    except errors.IBISAgentError as error:
-        raise to_http(error) from error
     except Exception as error:
-        logger.exception("a request failed unexpectedly")
-        detail = {
-            "code": "internal_error",
-            "message": f"The server failed unexpectedly ({type(error).__name__}).",
-            "fix": "The server's log has the details; please report them.",
-        }
-        raise HTTPException(HTTPStatus.INTERNAL_SERVER_ERROR, detail) from error
+        named = named_http_error(error)
+        if named is error:
+            raise
+        raise named from error
+
+
+def named_http_error(error: Exception) -> AnyHTTPException:
+    """The HTTP answer to any failure, with code, message and fix as detail.
+
+    What nobody foresaw is logged with its traceback, of which the client sees nothing.
+    """
+    if isinstance(error, AnyHTTPException):
+        return error if has_detail(error) else _with_detail(error)
+    known = _known(error)
+    if known is not None:
+        return to_http(known)
+    logger.error("a request failed unexpectedly", exc_info=error)
+    detail = {
+        "code": "internal_error",
+        "message": f"The server failed unexpectedly ({type(error).__name__}).",
+        "fix": "The server's log has the details; please report them.",
+    }
+    return HTTPException(HTTPStatus.INTERNAL_SERVER_ERROR, detail)
+
+
+def _known(error: Exception) -> errors.IBISAgentError | None:
+    """Our name for a failure, where it has one."""
+    if isinstance(error, errors.IBISAgentError):
+        return error
+    if isinstance(error, ImageNotFoundException):
+        return UnknownImage(
+            "There is no such image on this server.",
+            "GET /datastore/?output=all lists the images; PUT /datastore/image adds one.",
+        )
+    if isinstance(error, LabelNotFoundException):
+        return UnknownLabel("There is no such label.", "GET /datastore/?output=all lists them.")
+    if isinstance(error, MONAILabelException) and error.error is MONAILabelError.INVALID_INPUT:
+        return errors.InvalidRequest(f"{error.msg}.", "GET /info/ shows what this server has.")
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return errors.OutputNotWritable(
+            "The server's disk is full.", "Make room on the disk of the server, then try again."
+        )
+    return None
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_OF_STATUS = {
+    401: ("unauthorized", "Log in, and send the token in the header 'Authorization: Bearer …'."),
+    403: ("forbidden", "Ask whoever runs this server for that role."),
+    404: ("not_found", "Check the name; GET /docs shows the addresses of this server."),
+    405: ("method_not_allowed", "GET /docs shows what each address takes."),
+    429: ("busy", "Wait until the task that is going on has ended, or stop it."),
+}
 
 
 def _with_detail(error: AnyHTTPException) -> HTTPException:
     """MONAI Label's own answers carry a bare sentence; give them the same form."""
-    detail = {
-        "code": "monailabel_error",
-        "message": str(error.detail),
-        "fix": "See the server's log for details.",
-    }
+    code, fix = _OF_STATUS.get(
+        error.status_code, ("monailabel_error", "See the server's log for details.")
+    )
+    detail = {"code": code, "message": f"{error.detail}".rstrip(".") + ".", "fix": fix}
     return HTTPException(error.status_code, detail, error.headers)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from monailabel.utils.sessions import Sessions
 from ibisagent.errors import OutputNotWritable
 from ibisagent_app.errors import UnknownImage
 from ibisagent_app.identifiers import check_identifier
+from ibisagent_app.uploads import is_kept
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ def find_image(image_id: str, store: Datastore, sessions: Sessions | None) -> Im
     """An image of the datastore by its identifier, or one that was just uploaded.
 
     Args:
-        image_id: Identifier, or the path under which MONAI Label has put an upload or keeps a
-            session's image.
+        image_id: Identifier, or the path of an upload (`ibisagent_app.uploads`) or of a session's
+            image. Clients cannot name paths; these come from the server's own routes.
         store: The studies.
         sessions: Where sessions keep their images; None where they are switched off.
 
@@ -59,10 +60,10 @@ def find_image(image_id: str, store: Datastore, sessions: Sessions | None) -> Im
 
 
 def _is_upload(path: Path, sessions: Sessions | None) -> bool:
-    folders = [Path(tempfile.gettempdir())]
-    if sessions is not None:
-        folders.append(Path(sessions.store_path))
-    return any(path.resolve().is_relative_to(folder.resolve()) for folder in folders)
+    if is_kept(path):
+        return True
+    folder = Path(sessions.store_path) if sessions is not None else None
+    return folder is not None and path.resolve().is_relative_to(folder.resolve())
 
 
 def save_mask(result: dict[str, Any], request: Mapping[str, Any], store: Datastore) -> None:
@@ -75,16 +76,26 @@ def save_mask(result: dict[str, Any], request: Mapping[str, Any], store: Datasto
 
     Raises:
         InvalidIdentifier: The tag could reach outside its folder.
+        ImageNotFoundException: The image was deleted meanwhile.
         OutputNotWritable: The disk is full or the folder closed.
     """
     tag = check_identifier("label_tag", str(request.get("label_tag") or DefaultLabelTag.ORIGINAL))
     info = {"model": request["model"], "params": result["params"]}
     try:
-        result["label"] = store.save_label(request["image"], result["file"], tag, info)
+        with _deleted_on_failure(Path(result["file"])):
+            result["label"] = store.save_label(request["image"], result["file"], tag, info)
     except (OSError, shutil.Error) as error:
-        Path(result["file"]).unlink(missing_ok=True)
         raise OutputNotWritable(
             f"The mask could not be kept under the tag {tag!r}.",
             "Check free space and permissions of the studies folder.",
         ) from error
     result["tag"] = tag
+
+
+@contextmanager
+def _deleted_on_failure(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise

@@ -52,7 +52,7 @@ def client_options(max_steps: int) -> dict[str, Any]:
         "prompt": "",
         "plane": [plane.value for plane in Plane if plane is not Plane.PICTURE],
         "slice": "",
-        "scope": [scope.value for scope in Scope],
+        "scope": [Scope.SLICE.value, Scope.VOLUME.value],  # a form has no room for a range
         "method": [method.value for method in Method],
         "clean": "",
         "window": [AUTO, *PRESETS],

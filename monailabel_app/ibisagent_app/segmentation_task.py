@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,16 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from ibisagent.agent import Agent
 from ibisagent.errors import InvalidRequest, OutputNotWritable
 from ibisagent.prompts import PromptProfile
+from ibisagent.runs.line import Line, Place
 from ibisagent.segment import SegmentRequest, SegmentResult, segment
 from ibisagent.vocabulary import check_prompt
 from ibisagent.volume import is_picture, read_image, write_mask
 from ibisagent_app.errors import named_http_errors
 from ibisagent_app.request_fields import RESULT_EXTENSION, client_options, to_request
 from ibisagent_app.shared_agent import SharedAgent
+
+MODEL = "ibisagent"
+"""Name of the one model in ``/infer/MODEL``."""
 
 VOLUME_SUFFIXES = (".nrrd", ".nii.gz", ".mha")
 PICTURE_SUFFIXES = (*VOLUME_SUFFIXES, ".png")
@@ -33,13 +38,19 @@ class SegmentationTask(InferTask):
 
     Args:
         agent: Shared by all requests.
-        profile: The agent's words; tells unknown prompts before the agent is waited for.
+        profile: Gives the agent's words; they tell unknown prompts before the agent is waited for.
         max_steps: Most actions on a slice where a request names none.
         description: Shown by clients.
+        line: In which requests wait with runs; None for no limit.
     """
 
     def __init__(
-        self, agent: SharedAgent, profile: PromptProfile, max_steps: int, description: str
+        self,
+        agent: SharedAgent,
+        profile: Callable[[], PromptProfile],
+        max_steps: int,
+        description: str,
+        line: Line | None = None,
     ) -> None:
         options = client_options(max_steps)
         # No labels: clients would make an empty segment of each, and run without a prompt.
@@ -47,6 +58,7 @@ class SegmentationTask(InferTask):
         self._agent = agent
         self._profile = profile
         self._max_steps = max_steps
+        self.line = line
 
     def is_valid(self) -> bool:
         """Whether clients are shown this task; a wrong configuration did not let us start."""
@@ -72,13 +84,17 @@ class SegmentationTask(InferTask):
     def _segment(self, fields: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         began = time.perf_counter()
         request = to_request(fields, self._max_steps)
-        check_prompt(request.prompt, self._profile.targets)
+        check_prompt(request.prompt, self._profile().targets)
         image = read_image(Path(fields["image"]))
-        suffix = _suffix(fields, is_picture(image))
-        with self._agent.use() as agent:
-            result = segment(image, request, agent, str(fields.get("image_id", "upload")))
-            identity = _identity(agent)
-        path = _empty_file(suffix)
+        asked = fields.get("result_extension")
+        suffix = writable_suffix("result_extension", asked, is_picture(image))
+        with self._place() as place:
+            if place is not None:
+                place.wait()
+            with self._agent.use() as agent:
+                result = segment(image, request, agent, str(fields.get("image_id", "upload")))
+                identity = _identity(agent)
+        path = empty_file(suffix)
         try:
             write_mask(result.mask, image, path)
         except BaseException:
@@ -87,20 +103,37 @@ class SegmentationTask(InferTask):
         seconds = round(time.perf_counter() - began, 3)
         return str(path), {**_describe(request, result), **identity, "seconds": seconds}
 
+    def _place(self) -> AbstractContextManager[Place | None]:
+        return nullcontext() if self.line is None else self.line.book()
 
-def _suffix(fields: Mapping[str, Any], picture: bool) -> str:
-    asked = fields.get("result_extension")
+
+def writable_suffix(field: str, asked: object, picture: bool) -> str:
+    """How the name of a mask's file ends.
+
+    Args:
+        field: Of the request, for the message.
+        asked: What it holds; empty for the usual suffix.
+        picture: Whether the image is 2D.
+
+    Raises:
+        InvalidRequest: Masks are not written in this format.
+    """
     suffix = RESULT_EXTENSION if asked in (None, "") else asked
     allowed = PICTURE_SUFFIXES if picture else VOLUME_SUFFIXES
     if suffix not in allowed:
         raise InvalidRequest(
-            f"The field 'result_extension': this image's mask is not written as {suffix!r}.",
+            f"The field {field!r}: this image's mask is not written as {suffix!r}.",
             f"Use one of {', '.join(allowed)}.",
         )
     return str(suffix)
 
 
-def _empty_file(suffix: str) -> Path:
+def empty_file(suffix: str) -> Path:
+    """A new temporary file.
+
+    Raises:
+        OutputNotWritable: None could be made.
+    """
     try:
         handle, name = tempfile.mkstemp(suffix=suffix, prefix="ibisagent-")
     except OSError as error:

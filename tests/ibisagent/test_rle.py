@@ -114,3 +114,10 @@ def test_hostile_runs_do_not_end_the_process(seed: int) -> None:
         [sys.executable, "-c", HOSTILE, str(seed)], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout.strip()) == (0, "5000"), done.stderr
+
+
+def test_area_is_the_number_of_marked_pixels() -> None:
+    mask = np.zeros((7, 9), dtype=bool)
+    assert Rle.encode(mask).area == 0
+    mask[2:4, 3:8] = True
+    assert Rle.encode(mask).area == 10

@@ -213,6 +213,19 @@ def test_a_picture_has_one_slice(plane: str) -> None:
     assert np.array_equal(volume_scope.mask, expected)
 
 
+RANGES = [({"first": 4, "last": 6}, [4, 5, 6]), ({"last": 1}, [0, 1]), ({"first": 12}, [12, 13])]
+
+
+@pytest.mark.parametrize(("ends", "asked"), RANGES)
+def test_a_range_asks_on_each_of_its_slices(ends: dict[str, int], asked: list[int]) -> None:
+    result = segment(volume(), request(scope="range", **ends), BRIGHT)
+    assert [record.slice.index for record in result.trajectories] == asked
+    outside = np.setdiff1d(np.arange(SIZE[0]), asked)
+    assert np.array_equal(result.mask[asked] > 0, truth()[asked])
+    assert not result.mask[outside].any()
+    assert f"of {len(asked)} axial slices" in result.answer
+
+
 def test_on_step_is_told_slice_and_step() -> None:
     told: list[tuple[int, Step]] = []
     agent = replay(click(0.5, 0.5), TERMINATE)
@@ -318,6 +331,8 @@ class TestRequest:
             ({"prompt": "x", "window": 40}, "window"),
             ({"prompt": "x", "max_steps": 0}, "max_steps"),
             ({"prompt": "x", "max_steps": 51}, "max_steps"),
+            ({"prompt": "x", "scope": "range", "first": -1}, "first"),
+            ({"prompt": "x", "scope": "range", "last": "end"}, "last"),
         ],
     )
     def test_the_first_bad_field_is_named(self, fields: dict[str, object], name: str) -> None:
@@ -330,6 +345,13 @@ class TestRequest:
         with pytest.raises(InvalidRequest, match=f"The field '{extra}'") as caught:
             SegmentRequest.parse({"prompt": "x", extra: 1})
         assert "Known fields: prompt, plane, slice" in caught.value.fix
+
+    @pytest.mark.parametrize(
+        "fields", [{"first": 2}, {"last": 2}, {"scope": "range", "first": 3, "last": 2}]
+    )
+    def test_a_range_that_is_none(self, fields: dict[str, object]) -> None:
+        with pytest.raises(InvalidRequest, match="range"):
+            SegmentRequest.parse({"prompt": "x", **fields})
 
     @pytest.mark.parametrize("fields", [[], None, "x", 3])
     def test_what_is_no_table_of_fields(self, fields: object) -> None:

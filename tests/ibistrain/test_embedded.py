@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
-from random import Random
 
 import pytest
-from harness.fake_tool import DiscTool
+from harness.simulated_episode import episode
 from safetensors.torch import load_file
 
 from ibisagent.policies.local import LocalPolicy
 from ibisagent.prompts import load_profile
 from ibistrain.embedded import HEADS_FILE, DrawnExamples, EmbeddedConfig, train_embedded
 from ibistrain.examples import ExampleMaker
-from ibistrain.simulate import simulate
 from ibistrain.states import states_of
 
 
 @pytest.fixture(scope="module")
 def states(pictures):
-    tool = DiscTool()
-    played = [simulate(picture, "disc", tool, Random(i)) for i, picture in enumerate(pictures)]
+    played = []
+    for seed, picture in enumerate(pictures):
+        trajectory = episode(picture, seed).trajectory
+        where = trajectory.slice.model_copy(update={"image": picture.name})
+        played.append(trajectory.model_copy(update={"slice": where}))
     return states_of(played, {picture.name: picture for picture in pictures})
 
 

@@ -31,6 +31,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     (checkpoint / "config.json").write_text("{}")
     (folder / "head").mkdir()  # bears a study's name and lies in the server's working folder
     conf = {"policy": str(checkpoint), "max_steps": "7", "colour": "green"}
+    conf["runs"] = str(folder / "runs")
     with Server(studies, folder / "log.txt", HERE / "obedient_app", conf) as server:
         yield Client(server, studies)
 

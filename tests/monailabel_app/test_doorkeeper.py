@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from starlette.routing import Match
 
+from ibisagent.errors import InvalidRequest
 from ibisagent_app.doorkeeper import IDENTIFIERS, MAX_BODY, Doorkeeper, check
 from ibisagent_app.errors import InvalidIdentifier, LengthRequired, RequestTooLarge
 
@@ -72,3 +74,48 @@ def test_it_lets_requests_pass_to_the_routes_behind_it() -> None:
     assert refused.status_code == 400
     assert refused.json()["detail"]["code"] == "invalid_identifier"
     assert client.get("/nowhere").status_code == 404
+
+
+class _Open(APIRoute):
+    any_query = True
+
+
+@pytest.fixture
+def asked() -> TestClient:
+    app = FastAPI()
+
+    def take(n: int = 0, user: str = "") -> int:
+        return n
+
+    routes = [
+        APIRoute("/take", take),
+        _Open("/open", take),
+        APIRoute("/proxy/{path:path}", lambda path: path),
+    ]
+    app.router.routes[:0] = [Doorkeeper(routes), *routes]
+    return TestClient(app)
+
+
+def test_unknown_field_of_the_query_is_named(asked: TestClient) -> None:
+    assert asked.get("/take?n=3&client_id=slicer").json() == 3
+    detail = asked.get("/take?m=3").json()["detail"]
+    assert "'m'" in detail["message"]
+    assert "n, user" in detail["fix"]
+
+
+def test_query_that_is_for_somebody_else(asked: TestClient) -> None:
+    assert asked.get("/open?m=3").status_code == 200
+    assert asked.get("/proxy/studies?limit=3").status_code == 200
+
+
+@pytest.mark.parametrize("value", ["", "CRC:00", "SHA256:../x", "x" * 64])
+def test_check_sum(value: str) -> None:
+    with pytest.raises(InvalidRequest, match="check_sum"):
+        check(scope(query=f"check_sum={value}"))
+    check(scope(query="check_sum=SHA256:" + "0a" * 32))
+
+
+def test_long_names_in_the_address() -> None:
+    check(scope("/session/" + "x" * 200))
+    with pytest.raises(InvalidIdentifier, match="too long"):
+        check(scope("/session/" + "x" * 201))

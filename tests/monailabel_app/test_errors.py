@@ -53,7 +53,7 @@ def test_bare_answers_of_monailabel_get_the_same_form() -> None:
     with pytest.raises(HTTPException) as caught, named_http_errors():
         raise HTTPException(406, "Session Feature is Not Enabled", {"x-why": "because"})
     assert caught.value.status_code == 406
-    assert caught.value.detail["message"] == "Session Feature is Not Enabled"
+    assert caught.value.detail["message"] == "Session Feature is Not Enabled."
     assert caught.value.headers == {"x-why": "because"}
 
 

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import tempfile
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from fastapi import UploadFile
 from monailabel.datastore.local import LocalDatastore
+from monailabel.interfaces.exception import ImageNotFoundException
 from monailabel.utils.sessions import Sessions
 
 from ibisagent.errors import OutputNotWritable
 from ibisagent_app.errors import InvalidIdentifier, UnknownImage
 from ibisagent_app.images import find_image, save_mask
+from ibisagent_app.uploads import IMAGE_SUFFIXES, kept
 
 
 @pytest.fixture
@@ -19,15 +23,6 @@ def store(tmp_path: Path) -> LocalDatastore:
     folder.mkdir()
     (folder / "ct.nii.gz").write_bytes(b"x")
     return LocalDatastore(str(folder))
-
-
-@pytest.fixture
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The temporary folder for uploads; pytest's own folder lies in the real one."""
-    folder = tmp_path / "uploads"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
 
 
 def test_identifier_wins_over_a_file_of_that_name(
@@ -39,14 +34,24 @@ def test_identifier_wins_over_a_file_of_that_name(
     assert (image.path.name, image.name, image.in_datastore) == ("ct.nii.gz", "ct", True)
 
 
-def test_upload_and_session(store: LocalDatastore, elsewhere: Path, tmp_path: Path) -> None:
-    upload = elsewhere / "tmp123.nii.gz"
+def test_upload_is_found_only_while_its_request_is_answered(store: LocalDatastore) -> None:
+    with kept(UploadFile(BytesIO(b"x"), filename="mine.nii.gz"), IMAGE_SUFFIXES) as path:
+        image = find_image(str(path), store, None)
+        assert (image.path, image.name, image.in_datastore) == (path, "upload", False)
+        beside = path.with_name("other.nii.gz")
+        beside.write_bytes(b"x")
+        with pytest.raises(UnknownImage):
+            find_image(str(beside), store, None)
+    with pytest.raises(UnknownImage):
+        find_image(str(path), store, None)
+
+
+def test_session(store: LocalDatastore, tmp_path: Path) -> None:
     session = tmp_path / "sessions" / "s1" / "image.nii.gz"
     session.parent.mkdir(parents=True)
-    for path in (upload, session):
-        path.write_bytes(b"x")
-        image = find_image(str(path), store, Sessions(str(tmp_path / "sessions")))
-        assert (image.path, image.name, image.in_datastore) == (path, "upload", False)
+    session.write_bytes(b"x")
+    image = find_image(str(session), store, Sessions(str(tmp_path / "sessions")))
+    assert (image.path, image.name, image.in_datastore) == (session, "upload", False)
     with pytest.raises(UnknownImage):
         find_image(str(session), store, None)
 
@@ -59,16 +64,18 @@ def test_unknown(store: LocalDatastore, name: str, monkeypatch, tmp_path: Path) 
     assert "datastore" in caught.value.fix
 
 
-def test_files_of_the_server_are_no_uploads(
-    store: LocalDatastore, elsewhere: Path, tmp_path: Path
-) -> None:
+def test_files_of_the_server_are_no_uploads(store: LocalDatastore, tmp_path: Path) -> None:
+    sessions = Sessions(str(tmp_path / "sessions"))
+    (tmp_path / "sessions").mkdir()
     secret = tmp_path / "secret.nii.gz"
     secret.write_bytes(b"x")
-    link = elsewhere / "link.nii.gz"
+    link = tmp_path / "sessions" / "link.nii.gz"
     link.symlink_to(secret)
-    for path in (secret, link, elsewhere / ".." / "secret.nii.gz"):
+    climbing = tmp_path / "sessions" / ".." / "secret.nii.gz"
+    in_temporary_folder = Path(tempfile.mkstemp(suffix=".nii.gz", dir=tmp_path)[1])
+    for path in (secret, link, climbing, in_temporary_folder):
         with pytest.raises(UnknownImage) as caught:
-            find_image(str(path), store, None)
+            find_image(str(path), store, sessions)
         assert str(tmp_path) not in str(caught.value)
 
 
@@ -104,6 +111,14 @@ def test_full_disk(store: LocalDatastore, tmp_path: Path) -> None:
             full,
         )
     assert not mask.exists(), "the temporary mask should not be left on a full disk"
+
+
+def test_image_that_was_deleted_meanwhile(store: LocalDatastore, tmp_path: Path) -> None:
+    mask = tmp_path / "m.nrrd"
+    mask.write_bytes(b"mask")
+    with pytest.raises(ImageNotFoundException):
+        save_mask({"file": str(mask), "params": {}}, {"image": "gone", "model": "m"}, store)
+    assert not mask.exists()
 
 
 def _no_space(*_: object) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -94,17 +92,6 @@ def test_stock_addresses_are_guarded_too(client: Client, method: str, address: s
 def test_override(client: Client, name: str) -> None:
     answer = client.infer_raw(json.dumps({"prompt": CLICK, name: "/etc/hostname"}))
     assert_refused(answer, 422, "invalid_request", repr(name))
-
-
-def test_file_of_the_server_through_the_pathology_route(client: Client) -> None:
-    # Not a file of ours: a clone may lie in the folder for temporary files, where uploads live.
-    wsi = {"params": {"image": str(Path(os.__file__).resolve()), "prompt": CLICK}}
-    answer = requests.post(
-        f"{client.url}/infer/wsi_v2/ibisagent?image=head",
-        files={"wsi": (None, json.dumps(wsi))},
-        timeout=30,
-    )
-    assert_refused(answer, 404, "unknown_image")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from fastapi import HTTPException
 
 from ibisagent.agent import Agent
 from ibisagent.prompts import load_profile
+from ibisagent.runs.line import Line
 from ibisagent_app.segmentation_task import SegmentationTask
 
 Run = Callable[..., tuple[str, dict[str, Any]]]
@@ -55,7 +56,7 @@ def held(obedient_agent: Agent) -> Held:
 
 @pytest.fixture
 def run(held: Held, image: Path) -> Run:
-    task = SegmentationTask(held, load_profile(), 7, "")
+    task = SegmentationTask(held, load_profile, 7, "")
 
     def call(prompt: str = "click 0.75 0.5", **fields: Any) -> tuple[str, dict[str, Any]]:
         return task({"image": str(image), "image_id": "head", "prompt": prompt, **fields})
@@ -128,9 +129,19 @@ def test_png_is_for_pictures_and_told_before_the_agent_works(
 
 def test_unknown_target_is_told_before_the_agent_works(held: Held, image: Path) -> None:
     profile = load_profile().model_copy(update={"targets": ("spleen",)})
-    task = SegmentationTask(held, profile, 7, "")
+    task = SegmentationTask(held, lambda: profile, 7, "")
     with pytest.raises(HTTPException) as caught:
         task({"image": str(image), "prompt": "the liver"})
     assert caught.value.detail["code"] == "unknown_prompt"
     assert "spleen" in caught.value.detail["fix"]
     assert held.uses == 0
+
+
+def test_request_waits_in_line_with_runs(held: Held, image: Path) -> None:
+    line = Line(at_once=1, waiting=0)
+    task = SegmentationTask(held, load_profile, 7, "", line)
+    task({"image": str(image), "prompt": "click 0.75 0.5"})
+    with line.book(), pytest.raises(HTTPException) as caught:
+        task({"image": str(image), "prompt": "click 0.75 0.5"})
+    assert caught.value.status_code == 429
+    assert caught.value.detail["code"] == "too_many_runs"

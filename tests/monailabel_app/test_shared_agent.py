@@ -1,13 +1,19 @@
 from __future__ import annotations
 
-import threading
+import json
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 
 from ibisagent.agent import Agent
 from ibisagent.errors import ModelNotFound
+from ibisagent.prompts import PROFILE_FILE, load_profile
 from ibisagent_app import shared_agent
 from ibisagent_app.configuration import Configuration
 from ibisagent_app.shared_agent import SharedAgent
@@ -34,23 +40,119 @@ def test_agent_is_loaded_at_first_use_and_once(loads: list[tuple[str, ...]]) -> 
     assert loads == [("p", "t", "cpu", "q")]
 
 
-def test_one_at_a_time(loads: list[tuple[str, ...]]) -> None:
-    shared, inside, most = SharedAgent(Configuration()), [], []
-    lock = threading.Lock()
+def test_one_call_at_a_time(loads: list[tuple[str, ...]]) -> None:
+    inside, most = [], []
+
+    @contextmanager
+    def around() -> Iterator[None]:
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.01)
+        yield
+        inside.pop()
+
+    shared = SharedAgent(Configuration(), around=around)
 
     def work(number: int) -> None:
-        with shared.use():
-            with lock:
-                inside.append(number)
-                most.append(len(inside))
-            time.sleep(0.01)
-            with lock:
-                inside.remove(number)
+        with shared.use() as agent:
+            agent.tool.set_image(np.zeros((64, 64, 3), np.uint8))
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(8)))
-    assert max(most) == 1
+    assert most == [1] * 8
     assert len(loads) == 1
+
+
+def test_several_may_hold_the_agent_between_its_calls(loads: list[tuple[str, ...]]) -> None:
+    shared = SharedAgent(Configuration())
+    with shared.use(), shared.use() as agent:
+        assert agent.tool.set_image(np.zeros((64, 64, 3), np.uint8))
+
+
+def test_policy_on_another_machine_takes_no_turn(loads: list[tuple[str, ...]]) -> None:
+    shared = SharedAgent(Configuration(policy="endpoint:http://h:1/v1#m"))
+    with shared.use() as agent, shared.turns.turn():
+        assert agent.policy.replies([]) == []
+
+
+def test_idle_models_are_freed_and_loaded_again(loads: list[tuple[str, ...]]) -> None:
+    shared = SharedAgent(Configuration())
+    assert not shared.free_if_idle(1e-9)
+    with shared.use():
+        assert not shared.free_if_idle(1e-9)
+    assert not shared.free_if_idle(60)
+    assert not shared.free_if_idle(0)
+    assert shared.free_if_idle(1e-9)
+    assert shared.loaded is None
+    with shared.use():
+        assert shared.loaded is not None
+    assert len(loads) == 2
+
+
+def release(models: Path, version: str, **targets: str) -> Path:
+    """A release as `ibistrain.release` leaves it, with as much in it as is read here."""
+    folder = models / "versions" / version
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    profile = load_profile().model_dump(mode="json") | {"targets": list(targets)}
+    (folder / PROFILE_FILE).write_text(yaml.safe_dump(profile))
+    pointer = {"format": "ibisagent-release/1", "version": version}
+    (models / "new.json").write_text(json.dumps(pointer))
+    (models / "new.json").replace(models / "current.json")
+    return folder
+
+
+def test_released_model_is_taken_into_use_without_a_restart(
+    loads: list[tuple[str, ...]], tmp_path: Path
+) -> None:
+    shared = SharedAgent(Configuration(), tmp_path)
+    with shared.use() as before:
+        folder = release(tmp_path, "0001", spleen="")
+        assert shared.profile().targets == ("spleen",)
+        with shared.use() as after:
+            assert after is not before
+    with shared.use():
+        pass
+    assert [policy for policy, *_ in loads] == ["embedded", str(folder)]
+    assert shared.release == "0001"
+
+
+def test_release_that_cannot_be_loaded_leaves_the_old_model_in_use(
+    monkeypatch: pytest.MonkeyPatch,
+    obedient_agent: Agent,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    loads: list[str] = []
+
+    def load(policy: str, *_: str) -> Agent:
+        loads.append(policy)
+        if policy != "embedded":
+            raise ModelNotFound("Broken.", "Mend it.")
+        return obedient_agent
+
+    monkeypatch.setattr(shared_agent, "load_agent", load)
+    shared = SharedAgent(Configuration(), tmp_path)
+    broken = release(tmp_path, "0001", spleen="")
+    for _ in range(3):
+        with shared.use() as agent:
+            assert agent.policy.name == "obedient"
+    assert loads == [str(broken), "embedded"]
+    assert "Broken" in caplog.text
+    assert shared.release == ""
+    assert shared.profile().targets != ("spleen",)
+
+
+def test_damaged_pointer_leaves_the_configured_model_in_use(
+    loads: list[tuple[str, ...]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "current.json").write_text("nonsense")
+    shared = SharedAgent(Configuration(), tmp_path)
+    for _ in range(2):
+        with shared.use():
+            pass
+    assert len(loads) == 1
+    assert caplog.text.count("current.json") == 1
 
 
 def test_failed_load_is_tried_again(monkeypatch: pytest.MonkeyPatch, obedient_agent) -> None:
@@ -67,7 +169,7 @@ def test_failed_load_is_tried_again(monkeypatch: pytest.MonkeyPatch, obedient_ag
     with pytest.raises(ModelNotFound), shared.use():
         pass
     with shared.use() as agent:
-        assert agent is obedient_agent
+        assert agent.policy.name == obedient_agent.policy.name
 
 
 def test_lock_is_free_after_a_failure(loads: list[tuple[str, ...]]) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.progress import Progress
 
 from ibisagent.errors import IBISAgentError
 from ibistrain.catalogue import load_catalogue
@@ -22,9 +23,18 @@ app = typer.Typer(
 )
 console = Console(stderr=True)
 
+CONFIGS = Path(__file__).parent / "configs"
+
 Data = Annotated[Path, typer.Option(help="Folder with one folder a labelled set.")]
 Out = Annotated[Path, typer.Option(help="Folder for the result.")]
 Seed = Annotated[int, typer.Option(help="Seed; the same seed gives the same result.")]
+Settings = Annotated[
+    Path, typer.Argument(help="YAML file; start from one of training/ibistrain/configs.")
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="name=value that goes before the file's; may be repeated."),
+]
 
 
 @app.command()
@@ -40,18 +50,28 @@ def init(data: Data, out: Out, seed: Seed = 0) -> None:
 @app.command()
 def simulate(
     data: Data,
-    out: Annotated[Path, typer.Option(help="JSON-lines file; an existing one is continued.")],
-    episodes: Annotated[int, typer.Option(help="How many episodes the file shall hold.")] = 1000,
-    tool: Annotated[str, typer.Option(help="Segmentation tool.")] = "embedded",
-    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="Folder for the shards; an earlier run is continued.")],
+    settings: Annotated[
+        Path, typer.Option(help="YAML file; the default is the package's.")
+    ] = CONFIGS / "simulate.yaml",
+    episodes: Annotated[int | None, typer.Option(help="Most episodes.")] = None,
+    changes: Changes = None,
 ) -> None:
-    """Play episodes with the scripted annotator on the training side of the data."""
-    from ibisagent.tools import load_tool
-    from ibistrain.corpus import load_corpus
-    from ibistrain.simulate import simulate_episodes
+    """Play episodes with a scripted annotator, to learn from; a broken-off run is continued."""
+    from ibistrain.run_config import read_changes, read_config
+    from ibistrain.simulation.run import simulate as play
+    from ibistrain.simulation.settings import SimulationSettings
 
-    pictures = load_corpus(data, load_catalogue())
-    simulate_episodes(pictures, load_tool(tool), out, episodes, seed)
+    given = read_changes(changes or [])
+    if episodes is not None:
+        given["episodes"] = episodes
+    chosen = read_config(SimulationSettings, settings, given)
+    with Progress(console=console, transient=True) as bar:
+        row = bar.add_task("Simulating", total=None)
+        report = play(
+            data, out, chosen, on_progress=lambda n, m: bar.update(row, completed=n, total=m)
+        )
+    console.print(report.model_dump_json(indent=1))
 
 
 @app.command()
@@ -72,16 +92,40 @@ def embedded(
     from ibistrain.corpus import load_corpus
     from ibistrain.embedded import EmbeddedConfig, train_embedded
     from ibistrain.examples import ExampleMaker
-    from ibistrain.states import read_trajectories, states_of
+    from ibistrain.states import read_states
 
     catalogue, profile = load_catalogue(), load_profile(start)
     pictures = load_corpus(data, catalogue)
     by_name = {picture.name: picture for picture in pictures}
-    moments = states_of(read_trajectories(states), by_name) if states else []
+    moments = read_states(states, by_name) if states else []
     weights = {name: entry.weight for name, entry in catalogue.sets.items()}
     config = EmbeddedConfig(steps=steps, batch=batch, learning_rate=learning_rate, seed=seed)
     maker = ExampleMaker(profile, catalogue.synonyms, config.strength)
     train_embedded(start, out, pictures, weights, moments, maker, profile, config)
+
+
+@app.command()
+def sft(settings: Settings, changes: Changes = None) -> None:
+    """Fine-tune a policy on simulated episodes; a run that was broken off is continued."""
+    from ibistrain.run_config import read_changes, read_config
+    from ibistrain.sft_config import SftConfig
+
+    config = read_config(SftConfig, settings, read_changes(changes or []))
+    from ibistrain.sft import sft as train  # after the settings: TRL loads slowly
+
+    console.print(f"policy: {train(config)}")
+
+
+@app.command()
+def rl(settings: Settings, changes: Changes = None) -> None:
+    """Train a policy by its own experience (GRPO); a broken-off run is continued."""
+    from ibistrain.rl_config import RlConfig
+    from ibistrain.run_config import read_changes, read_config
+
+    config = read_config(RlConfig, settings, read_changes(changes or []))
+    from ibistrain.rl import rl as train  # after the settings: TRL loads slowly
+
+    console.print(f"policy: {train(config)}")
 
 
 @app.command()
@@ -107,6 +151,86 @@ def publish(
     cases = plan_cases(sets, CaseSettings.model_validate(asked))
     hits = prior_hits(cases, position_prior(pictures))
     write(checkpoint, out, write_card(data, catalogue, pictures, report, hits))
+
+
+@app.command("export-published")
+def export_published(
+    episodes: Annotated[Path, typer.Argument(help="Simulated episodes.")],
+    data: Data,
+    out: Out,
+    profile: Annotated[str, typer.Option(help="Prompt profile, by name or file.")] = "published",
+    split: Annotated[str, typer.Option(help="Name of the files.")] = "train",
+) -> None:
+    """Write episodes as the reference's trajectory JSON and as parquet for verl."""
+    from ibisagent.prompts import load_profile
+    from ibistrain.episode_record import read_episodes
+    from ibistrain.published_forms import write_published
+
+    rows = write_published(read_episodes(episodes), data, out, load_profile(profile), split)
+    console.print(f"{rows} turns in {split}_rl.parquet")
+
+
+Results = Annotated[Path, typer.Argument(help="results.json of an evaluation, or its folder.")]
+Root = Annotated[Path, typer.Argument(help="Folder of the released versions.")]
+
+
+@app.command()
+def compare(
+    before: Results,
+    after: Results,
+    out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Tell whether a model is better than another on the same held-back questions."""
+    from ibisagent.output import write_whole
+    from ibistrain.comparison import compare as measure
+
+    comparison = measure(before, after, seed)
+    if out is not None:
+        write_whole(out, (comparison.model_dump_json(indent=1) + "\n").encode("utf-8"))
+    console.print(comparison.markdown(), highlight=False)
+    objections = comparison.objections()
+    console.print(" ".join(["Not better.", *objections]) if objections else "Better.")
+
+
+@app.command()
+def release(
+    root: Root,
+    checkpoint: Annotated[Path, typer.Argument(help="The model/ folder of a run.")],
+    before: Results,
+    after: Results,
+    episodes: Annotated[Path, typer.Option(help="What it learnt from: simulated episodes.")],
+    data: Data,
+    title: Annotated[str, typer.Option(help="Heading of the model card.")] = "IBISAgent policy",
+    start: Annotated[str, typer.Option(help="Name of the model it started from.")] = "embedded",
+    anyway: Annotated[bool, typer.Option("--anyway", help="Even if it is not better.")] = False,
+) -> None:
+    """Take a checkpoint into use as a new version, if it is better than the one before."""
+    from ibisagent.errors import InvalidRequest
+    from ibistrain.comparison import compare as measure
+    from ibistrain.episode_record import read_episodes
+    from ibistrain.release import Releases
+    from ibistrain.release_card import data_notes, release_card
+
+    comparison = measure(before, after)
+    objections = comparison.objections()
+    if objections and not anyway:
+        raise InvalidRequest(
+            f"The checkpoint is not better: {' '.join(objections)}",
+            "Train longer or on more studies; --anyway releases it nevertheless.",
+        )
+    notes = data_notes(read_episodes(episodes), data)
+    card = release_card(title, start, notes, comparison, {"run": checkpoint.parent.name})
+    version = Releases(root).release(checkpoint, card, comparison.model_dump(mode="json"))
+    console.print(f"version {version.name} is in use")
+
+
+@app.command()
+def rollback(root: Root) -> None:
+    """Take the version into use again that was in use before the present one."""
+    from ibistrain.release import Releases
+
+    console.print(f"version {Releases(root).rollback().name} is in use again")
 
 
 def main() -> None:

@@ -140,11 +140,11 @@ def _label_array(
     parts = entry.targets(item.labels)
     targets = {name: tuple(ids[label] for label in labels) for name, labels in parts.items()}
     if entry.only == ():  # an atlas of which only unions are wanted: fill the gaps between parts
-        _close_gaps(array, spacing)
+        close_gaps(array, spacing)
     return array, targets
 
 
-def _close_gaps(array: NDArray[np.uint8], spacing: Sequence[float]) -> None:
+def close_gaps(array: NDArray[np.uint8], spacing: Sequence[float]) -> None:
     """Give unlabelled voxels inside the organ the label of their nearest neighbour, in place."""
     image = sitk.GetImageFromArray((array > 0).astype(np.uint8))
     radius = [max(1, round(CLOSING_MM / mm)) for mm in spacing]

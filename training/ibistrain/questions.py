@@ -17,6 +17,35 @@ _PHRASES = (
     "please mark the {target}",
 )
 
+_REQUESTS = (
+    "the {target}",
+    "{target}",
+    "segment the {target}",
+    "outline the {target}",
+    "find the {target}",
+    "please mark the {target}",
+    "show me the {target}",
+    "I need the {target}",
+)
+_WHETHER = (
+    "is there {a} {target}?",
+    "is the {target} visible?",
+    "do you see {a} {target}?",
+    "can the {target} be seen here?",
+    "does this image show {a} {target}?",
+)
+
+
+def request(name: str, rng: Random) -> str:
+    """A prompt that takes for granted that the target is there."""
+    return rng.choice(_REQUESTS).format(target=name)
+
+
+def whether(name: str, rng: Random) -> str:
+    """A prompt that asks whether the target is there."""
+    article = "an" if name[:1].lower() in "aeio" else "a"
+    return rng.choice(_WHETHER).format(target=name, a=article)
+
 
 def ask(target: str, synonyms: Mapping[str, Sequence[str]], rng: Random) -> str:
     """A prompt for a target, in varied words.

@@ -34,8 +34,17 @@ def serve(
         list[str] | None,
         typer.Option(
             metavar="NAME VALUE",
-            help="Setting of the app: profile, policy, tool, device, max_steps or prompts. May be "
-            "given several times.",
+            help="Setting of the app: profile, policy, tool, device, max_steps, prompts and "
+            "others. May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    cors_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ORIGIN",
+            help="Web pages that may ask the server beside those of this machine, such as "
+            "https://viewer.hospital.org. May be given several times.",
             show_default=False,
         ),
     ] = None,
@@ -59,14 +68,13 @@ def serve(
         )
     # Typer has no option of two words that may be repeated: the second words are left over.
     settings = _pairs(conf or [], context.args)
+    if cors_origin:
+        settings.append(("cors_origins", ",".join(cors_origin)))
     _check_app(app)
     _check_studies(studies)
     _check_address(host, port)
     if not _is_loopback(host):
-        warn(
-            f"everyone who reaches {host} can read and change the studies: MONAI Label asks for "
-            "no password by default. Use 127.0.0.1 unless the network is trusted."
-        )
+        warn(_who_may_ask(host))
     say(f"serving {studies} at http://{host}:{port}; Ctrl-C ends it")
     command = [sys.executable, "-m", "monailabel.main", "start_server"]
     command += ["--app", str(app.resolve()), "--studies", studies]
@@ -120,6 +128,19 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _who_may_ask(host: str) -> str:
+    if os.environ.get(_AUTHENTICATION, "").lower() in ("1", "true", "yes", "on"):
+        return f"{host} is reached by others; tokens travel in plain text without TLS."
+    return (
+        f"everyone who reaches {host} can read and change the studies: MONAI Label asks for "
+        "no password by default. Use 127.0.0.1 unless the network is trusted; docs/security.md "
+        "tells how to serve one properly."
+    )
+
+
+_AUTHENTICATION = "MONAI_LABEL_AUTH_ENABLE"
 
 
 def _become(command: list[str], environment: dict[str, str]) -> None:

@@ -2,16 +2,20 @@
 
 The scripted annotator explains each click with facts that can be read off the picture: where
 the target lies, how large it is, which part a mask misses and where it spills. The wording is
-ours and varied, so that a model that learns from it does not learn one sentence by heart.
+ours and varied, so that a model that learns from it does not learn one sentence by heart. No
+number of a measure is told: a model that sees the picture cannot read an IoU off it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from random import Random
 
 import numpy as np
 
+from ibisagent.policies import wording as words
+from ibisagent.policies.wording import SHORT, Texts, Wording
 from ibisagent.tools.base import Mask
 
 SMALL, LARGE = 0.01, 0.10
@@ -20,42 +24,22 @@ SMALL, LARGE = 0.01, 0.10
 _ROWS = ("upper", "middle", "lower")
 _COLUMNS = ("left", "centre", "right")
 
-_FIRST = (
-    "The {target} is {size} and lies in the {place} of the image. I click inside it.",
-    "I see the {target} in the {place}, {size}. I click inside it.",
-    "Nothing is marked yet. The {target} is in the {place}, {size}. I click on it.",
-)
-_MISSED = (
-    "The mask misses the {place} part of the {target}. I add it.",
-    "Part of the {target} is not covered in the {place}. I add it.",
-)
-_SPILLED = (
-    "The mask spills over the {target} in the {place}. I remove it.",
-    "In the {place} the mask covers more than the {target}. I remove it.",
-)
-_ELSEWHERE = (
-    "The mask is not on the {target}, which lies in the {place}. I click on it.",
-    "That was wrong: the {target} is in the {place}. I click there.",
-)
-_DONE = (
-    "The mask fits the {target}. I stop.",
-    "The {target} is covered well. I stop.",
-)
-_ABSENT = (
-    "I see no {target} in this image. I stop.",
-    "The {target} is not in this image. I stop.",
-)
-_ANSWER_DONE = "The {target} is in the {place} of the image, {size}."
-_ANSWER_ABSENT = "There is no {target} in this image."
-
 
 @dataclass(frozen=True)
 class Facts:
-    """What can be said of a region: its name, where it lies and how large it is."""
+    """What can be said of a region: its name, where it lies and how large it is.
+
+    Attributes:
+        target: The target's name.
+        place: A ninth of the picture, in words.
+        size: Of the region, beside the picture.
+        amount: Of the region, beside the target; see `missing` and `surplus`.
+    """
 
     target: str
     place: str
     size: str
+    amount: str = "a part"
 
     @classmethod
     def of(cls, region: Mask, target: str) -> Facts:
@@ -63,6 +47,26 @@ class Facts:
         share = float(region.mean())
         size = "small" if share < SMALL else "large" if share > LARGE else "medium sized"
         return cls(target, place(region), size)
+
+    @classmethod
+    def missing(cls, part: Mask, truth: Mask, target: str) -> Facts:
+        """Of a part of the target that the mask lacks."""
+        return replace(cls.of(part, target), amount=_of_size(part, truth, _PARTS))
+
+    @classmethod
+    def surplus(cls, part: Mask, truth: Mask, target: str) -> Facts:
+        """Of what the mask covers beside the target."""
+        return replace(cls.of(part, target), amount=_of_size(part, truth, _SPILLS))
+
+
+_PARTS = ((0.1, "a small part"), (0.35, "a part"), (0.65, "about half"), (math.inf, "most"))
+_SPILLS = ((0.1, "a little"), (0.5, "clearly"), (math.inf, "far"))
+"""Words for a share of the target's size, each up to its number."""
+
+
+def _of_size(part: Mask, truth: Mask, scale: tuple[tuple[float, str], ...]) -> str:
+    share = part.sum() / max(int(truth.sum()), 1)
+    return next(word for bound, word in scale if share < bound)
 
 
 def place(region: Mask) -> str:
@@ -77,45 +81,103 @@ def place(region: Mask) -> str:
     return _COLUMNS[column] if row == 1 else f"{_ROWS[row]} {_COLUMNS[column]}"
 
 
-def first_thought(facts: Facts, rng: Random) -> str:
+def first_thought(facts: Facts, rng: Random, wording: Wording = SHORT) -> str:
     """Nothing is marked and the target was found."""
-    return _fill(rng.choice(_FIRST), facts)
+    return _say(wording.first, facts, rng)
 
 
-def missed_thought(facts: Facts, rng: Random) -> str:
-    """The mask misses a part; `facts.place` is that part's."""
-    return _fill(rng.choice(_MISSED), facts)
+def missed_thought(facts: Facts, rng: Random, wording: Wording = SHORT) -> str:
+    """The mask misses a part; the facts are that part's."""
+    return _say(wording.missed, facts, rng)
 
 
-def spilled_thought(facts: Facts, rng: Random) -> str:
-    """The mask covers too much; `facts.place` is the surplus part's."""
-    return _fill(rng.choice(_SPILLED), facts)
+def spilled_thought(facts: Facts, rng: Random, wording: Wording = SHORT) -> str:
+    """The mask covers too much; the facts are those of the surplus."""
+    return _say(wording.spilled, facts, rng)
 
 
-def elsewhere_thought(facts: Facts, rng: Random) -> str:
+def elsewhere_thought(facts: Facts, rng: Random, wording: Wording = SHORT) -> str:
     """The mask does not touch the target at all."""
-    return _fill(rng.choice(_ELSEWHERE), facts)
+    return _say(wording.elsewhere, facts, rng)
 
 
-def done_thought(facts: Facts, rng: Random) -> str:
+def done_thought(facts: Facts, rng: Random, wording: Wording = SHORT) -> str:
     """The mask is good enough."""
-    return _fill(rng.choice(_DONE), facts)
+    return _say(wording.done, facts, rng)
 
 
-def absent_thought(target: str, rng: Random) -> str:
+def absent_thought(target: str, rng: Random, wording: Wording = SHORT) -> str:
     """The target is not in the image."""
-    return _fill(rng.choice(_ABSENT), Facts(target, "", ""))
+    return _say(wording.absent, Facts(target, "", ""), rng)
+
+
+def hasty_thought(target: str, rng: Random, positive: bool) -> str:
+    """Someone is about to place a point wrongly."""
+    return _say(words.HASTY if positive else words.HASTY_CUT, Facts(target, "", ""), rng)
+
+
+def noticed_thought(facts: Facts, rng: Random, positive: bool) -> str:
+    """The last point was wrong; the facts are those of what it spoilt.
+
+    Args:
+        facts: Of what was added or taken away by mistake.
+        rng: Draws the words.
+        positive: Whether the wrong point was positive.
+    """
+    return _say(words.OUTSIDE if positive else words.INSIDE, facts, rng)
+
+
+def discarded_thought(facts: Facts, rng: Random, positive: bool) -> str:
+    """The user's starting mask is not the target, whose facts these are.
+
+    Args:
+        facts: Of the target.
+        rng: Draws the words.
+        positive: Whether the next point is positive, on the target, or takes the mask away.
+    """
+    actions = ("I click on it.", "I begin there.") if positive else ("I take the mask away first.",)
+    return _say((*words.GIVEN_WRONG, actions), facts, rng)
+
+
+def discarded_absent_thought(facts: Facts, rng: Random) -> str:
+    """There is a starting mask, whose facts these are, but no target."""
+    return _say(words.GIVEN_ABSENT, facts, rng)
+
+
+def enough_thought(facts: Facts, rng: Random) -> str:
+    """The mask is not perfect, but points do not make it better."""
+    return _say(words.ENOUGH, facts, rng)
 
 
 def answer(facts: Facts) -> str:
     """Closing sentence for a target that was segmented."""
-    return _fill(_ANSWER_DONE, facts)
+    return _fill(words.ANSWER_DONE, facts)
 
 
 def absent_answer(target: str) -> str:
     """Closing sentence for a target that is not there."""
-    return _fill(_ANSWER_ABSENT, Facts(target, "", ""))
+    return _fill(words.ANSWER_ABSENT, Facts(target, "", ""))
+
+
+def yes_answer(facts: Facts, rng: Random) -> str:
+    """Answer to whether the target is there, which it is."""
+    return _say(words.ANSWER_YES, facts, rng)
+
+
+def no_answer(target: str, rng: Random) -> str:
+    """Answer to whether the target is there, which it is not."""
+    return _say(words.ANSWER_NO, Facts(target, "", ""), rng)
+
+
+def _say(texts: Texts, facts: Facts, rng: Random) -> str:
+    return " ".join(_fill(rng.choice(versions), facts) for versions in texts)
 
 
 def _fill(template: str, facts: Facts) -> str:
-    return template.format(target=facts.target, place=facts.place, size=facts.size)
+    return template.format(
+        target=facts.target,
+        place=facts.place,
+        size=facts.size,
+        amount=facts.amount,
+        Amount=facts.amount.capitalize(),
+    )

@@ -182,7 +182,7 @@ class _Run:
         for part in batches(sorted(questions.why)):
             if self._stopped():
                 return
-            episodes = self._player.play(part, questions.starts)
+            episodes = self._player.play(part, questions.starts, questions.why)
             for index, episode in episodes.items():
                 self._settle_asked(index, episode, questions.why[index])
                 self._waiting.remove(index)
@@ -192,7 +192,9 @@ class _Run:
     def _settle_asked(self, index: int, episode: Episode, why: str) -> None:
         trajectory = self._player.record(index, episode, why)
         self._trajectories[index] = trajectory
-        segmentation, broken_off = episode.segmentation, episode.stop is StopReason.CANCELLED
+        # A person may have held one slice; it is settled unless the whole run was cancelled.
+        broken_off = episode.stop is StopReason.CANCELLED and self._player.cancelled()
+        segmentation = episode.segmentation
         if segmentation.mask.any() or not broken_off:
             score = segmentation.score if episode.clicks else None
             self._ledger.settle_key(index, segmentation.mask, score)

@@ -8,6 +8,8 @@ image and an equal copy is the same one.
 from __future__ import annotations
 
 import hashlib
+import logging
+import os
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -16,13 +18,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ibisagent.errors import InvalidRequest
 from ibisagent.tools.base import RGB
+from ibisagent.tools.out_of_memory import free_device_memory, is_out_of_memory
 
 if TYPE_CHECKING:
     import torch
 
 DEFAULT_BYTES = 512 * 2**20
 """Room for 128 embeddings of 256 x 64 x 64 float32: all slices of a usual volume's organ."""
+
+BUDGET_VARIABLE = "IBISAGENT_EMBEDDINGS_MIB"
+"""Environment variable with another budget for each tool's embeddings, in MiB."""
+
+logger = logging.getLogger(__name__)
 
 
 class EmbeddingCache:
@@ -31,12 +40,19 @@ class EmbeddingCache:
     Safe to share between threads. Callers that ask for the same image at the same time wait for
     one computation; callers with different images do not wait for each other.
 
+    Where the device has no room for another embedding, those that are kept are forgotten and it
+    is tried once more.
+
     Args:
-        max_bytes: Budget. The newest embedding is kept even if it alone is larger.
+        max_bytes: Budget; None for what `BUDGET_VARIABLE` says, or `DEFAULT_BYTES`. The newest
+            embedding is kept even if it alone is larger.
+
+    Raises:
+        InvalidRequest: The variable holds no number of MiB.
     """
 
-    def __init__(self, max_bytes: int = DEFAULT_BYTES) -> None:
-        self._max_bytes = max_bytes
+    def __init__(self, max_bytes: int | None = None) -> None:
+        self._max_bytes = budget() if max_bytes is None else max_bytes
         self._lock = Lock()
         self._kept: OrderedDict[str, torch.Tensor] = OrderedDict()
         self._under_way: dict[str, Future[torch.Tensor]] = {}
@@ -84,7 +100,7 @@ class EmbeddingCache:
         ours: Future[torch.Tensor],
     ) -> torch.Tensor:
         try:
-            embedding = compute(rgb)
+            embedding = self._with_room(rgb, compute)
         except BaseException as error:
             with self._lock:
                 del self._under_way[key]
@@ -97,12 +113,41 @@ class EmbeddingCache:
         ours.set_result(embedding)
         return embedding
 
+    def _with_room(self, rgb: RGB, compute: Callable[[RGB], torch.Tensor]) -> torch.Tensor:
+        try:
+            return compute(rgb)
+        except (MemoryError, RuntimeError) as error:
+            if not len(self) or not is_out_of_memory(error):
+                raise
+        # Outside of the handler, which would hold on to the tensors of the failed attempt.
+        logger.warning("no memory for another embedding; %d are forgotten", len(self))
+        self.clear()
+        free_device_memory()
+        return compute(rgb)
+
     def _drop_oldest(self) -> None:
         while self._occupied() > self._max_bytes and len(self._kept) > 1:
             self._kept.popitem(last=False)
 
     def _occupied(self) -> int:
         return sum(embedding.nbytes for embedding in self._kept.values())
+
+
+def budget() -> int:
+    """Bytes for each tool's embeddings, as the environment says.
+
+    Raises:
+        InvalidRequest: It says no number of MiB.
+    """
+    text = os.environ.get(BUDGET_VARIABLE, "").strip()
+    if not text:
+        return DEFAULT_BYTES
+    if not text.isdecimal() or len(text) > 9:
+        raise InvalidRequest(
+            f"{BUDGET_VARIABLE} is {text[:20]!r}, which is no number of MiB.",
+            f"Set it to a whole number such as 512, or unset {BUDGET_VARIABLE}.",
+        )
+    return int(text) * 2**20
 
 
 def content_key(rgb: RGB) -> str:

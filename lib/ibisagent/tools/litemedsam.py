@@ -64,6 +64,16 @@ class LiteMedSAM:
         self._cache = EmbeddingCache()
 
     @property
+    def net(self) -> Any:
+        """The network, for training: ``image_encoder``, ``prompt_encoder``, ``mask_decoder``."""
+        return self._net
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._device
+
+    @property
     def name(self) -> str:
         """Model, and how clicks reach it."""
         return "litemedsam:boxes-1"
@@ -77,7 +87,7 @@ class LiteMedSAM:
         """
         require_rgb(rgb)
         with out_of_memory_named(self.name):
-            embedding = self._cache.get(rgb, self._embed)
+            embedding = self._cache.get(rgb, self.embed)
         return PreparedForBoxes(self, SquareFrame.of(rgb, SIDE), embedding)
 
     @torch.inference_mode()
@@ -109,7 +119,7 @@ class LiteMedSAM:
         return logits[:, 0], quality[:, 0]
 
     @torch.inference_mode()
-    def _embed(self, rgb: RGB) -> Tensor:
+    def embed(self, rgb: RGB) -> Tensor:
         """Image embedding, axes (1, channel, row, column).
 
         As in the model's training: intensities of the image stretched to [0, 1], then padded

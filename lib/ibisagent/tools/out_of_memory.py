@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,7 +27,7 @@ def out_of_memory_named(tool: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not (isinstance(error, MemoryError) or is_out_of_memory(error)):
+        if not is_out_of_memory(error):
             raise
         raise ToolOutOfMemory(
             f"The segmentation tool '{tool}' ran out of memory.",
@@ -35,7 +36,15 @@ def out_of_memory_named(tool: str) -> Iterator[None]:
         ) from error
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch raised this for want of memory."""
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether Python or torch raised this for want of memory."""
     text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or any(sign in text for sign in _SIGNS)
+    of_a_type = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return of_a_type or any(sign in text for sign in _SIGNS)
+
+
+def free_device_memory() -> None:
+    """Give back what torch holds on to without using it."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

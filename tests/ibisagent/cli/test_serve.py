@@ -67,6 +67,15 @@ def test_settings_are_handed_on(ibisagent, started, app, port, tmp_path):
     assert started[0][0][12:] == ["--conf", "device", "cuda", "--conf", "max_steps", "5"]
 
 
+def test_pages_that_may_ask_are_handed_on(ibisagent, started, app, port, tmp_path):
+    ibisagent(
+        *("serve", "--studies", tmp_path, "--app", app, "--port", port),
+        *("--cors-origin", "https://a.org", "--cors-origin", "http://b:3000"),
+    )
+
+    assert started[0][0][12:] == ["--conf", "cors_origins", "https://a.org,http://b:3000"]
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.2"])
 def test_loopback_is_not_warned_about(ibisagent, started, app, port, tmp_path, host):
     done = ibisagent("serve", "--studies", tmp_path, "--app", app, "--port", port, "--host", host)
@@ -83,6 +92,18 @@ def test_other_addresses_are_warned_about(ibisagent, started, app, port, tmp_pat
     assert started
     (line,) = done.err.strip().splitlines()
     assert line.startswith("warning: everyone who reaches 0.0.0.0")
+
+
+def test_other_addresses_with_authentication(ibisagent, started, app, port, tmp_path, monkeypatch):
+    monkeypatch.setenv("MONAI_LABEL_AUTH_ENABLE", "true")
+
+    done = ibisagent(
+        "serve", "--studies", tmp_path, "--app", app, "--port", port, "--host", "0.0.0.0"
+    )
+
+    assert started
+    assert "everyone" not in done.err
+    assert "TLS" in done.err
 
 
 def test_missing_package_is_said_with_the_fix(ibisagent, app, tmp_path, monkeypatch):

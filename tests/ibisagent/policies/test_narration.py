@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from random import Random
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from ibisagent.actions import Click, Reply, Terminate, format_reply, parse
 from ibisagent.policies import narration
 from ibisagent.policies.narration import Facts, place
+from ibisagent.policies.wording import SHORT, VARIED
 
 unhurried = settings(deadline=None)  # wall time says more of the machine than of the code
 
@@ -30,12 +32,25 @@ NINE = [
 FACTS = Facts("kidney", "upper left", "small")
 
 
-def spoken(seeds: int = 40) -> set[str]:
+REFLECTIONS = (
+    *(partial(narration.noticed_thought, positive=sign) for sign in (True, False)),
+    *(partial(narration.discarded_thought, positive=sign) for sign in (True, False)),
+    narration.discarded_absent_thought,
+    narration.enough_thought,
+    narration.yes_answer,
+)
+
+
+def spoken(seeds: int = 60) -> set[str]:
     """Everything the templates can say of one target."""
     rngs = [Random(seed) for seed in range(seeds)]
-    thoughts = {speak(FACTS, rng) for speak in SPEAKERS for rng in rngs}
-    absent = {narration.absent_thought("kidney", rng) for rng in rngs}
-    return {*thoughts, *absent, narration.answer(FACTS), narration.absent_answer("kidney")}
+    thoughts = {say(FACTS, rng, w) for say in SPEAKERS for rng in rngs for w in (SHORT, VARIED)}
+    absent = {narration.absent_thought("kidney", rng, w) for rng in rngs for w in (SHORT, VARIED)}
+    reflections = {speak(FACTS, rng) for speak in REFLECTIONS for rng in rngs}
+    hasty = {narration.hasty_thought("kidney", rng, sign) for rng in rngs for sign in (True, False)}
+    answers = {narration.no_answer("kidney", rng) for rng in rngs}
+    answers |= {narration.answer(FACTS), narration.absent_answer("kidney")}
+    return thoughts | absent | reflections | hasty | answers
 
 
 @pytest.mark.parametrize("shape", [(9, 9), (10, 31), (336, 512)])
@@ -111,3 +126,48 @@ def test_a_targets_braces_are_only_text() -> None:
     assert "{place} {0}" in narration.first_thought(
         Facts("{place} {0}", "centre", "small"), Random(0)
     )
+
+
+def test_the_varied_wording_is_varied() -> None:
+    for speak in SPEAKERS:
+        assert len({speak(FACTS, Random(seed), VARIED) for seed in range(60)}) >= 8
+    for speak in REFLECTIONS:
+        assert len({speak(FACTS, Random(seed)) for seed in range(40)}) > 1
+
+
+def test_no_measure_is_told() -> None:
+    """What a picture does not show, a thought may not say."""
+    for text in spoken():
+        assert not any(word in text.lower() for word in ("iou", "dice", "truth", "%"))
+        assert not any(letter.isdigit() for letter in text)
+
+
+def test_answers_to_questions_begin_with_yes_and_no() -> None:
+    for seed in range(10):
+        assert narration.yes_answer(FACTS, Random(seed)).startswith("Yes")
+        assert narration.no_answer("kidney", Random(seed)).startswith("No")
+
+
+@pytest.mark.parametrize(
+    ("pixels", "missing", "surplus"),
+    [
+        (5, "a small part", "a little"),
+        (20, "a part", "clearly"),
+        (50, "about half", "far"),
+        (90, "most", "far"),
+    ],
+)
+def test_amounts_are_measured_beside_the_target(pixels: int, missing: str, surplus: str) -> None:
+    truth = np.zeros((20, 20), dtype=bool)
+    truth.ravel()[:100] = True
+    part = np.zeros_like(truth)
+    part.ravel()[:pixels] = True
+    assert Facts.missing(part, truth, "kidney").amount == missing
+    assert Facts.surplus(part, truth, "kidney").amount == surplus
+    assert Facts.surplus(part, truth & False, "kidney").amount == "far"
+
+
+def test_amounts_are_told() -> None:
+    facts = Facts("kidney", "left", "small", "about half")
+    for seed in range(20):
+        assert "about half" in narration.missed_thought(facts, Random(seed), VARIED).lower()

@@ -20,7 +20,10 @@ from ibisagent.policies.scripted import (
     NEAR_CENTRE,
     ScriptedAnnotator,
     annotate,
+    deep_point,
+    depth_of,
     finish,
+    largest_part,
     next_click,
 )
 from ibisagent.prompts import load_profile
@@ -197,3 +200,33 @@ def test_each_click_deeper_than_the_tools_reach_improves(seed: int) -> None:
         assert iou(state.mask, truth) > before
         improved += 1
     assert improved > 5
+
+
+@unhurried
+@given(RANDOM_MASKS)
+def test_the_largest_part_is_one_part_and_the_largest(region) -> None:
+    assume(region.any())
+    part = largest_part(region)
+    parts, count = ndimage.label(region)
+    assert not (part & ~region).any()
+    assert ndimage.label(part)[1] == 1
+    assert part.sum() == max(int((parts == n).sum()) for n in range(1, count + 1))
+
+
+@unhurried
+@given(RANDOM_MASKS, SEEDS)
+def test_a_deep_point_is_nearly_as_deep_as_any(region, rng) -> None:
+    assume(region.any())
+    depth = depth_of(region)
+    assert depth[deep_point(region, rng)] >= NEAR_CENTRE * depth.max()
+
+
+def test_the_largest_part_may_be_clicked_instead_of_the_deepest() -> None:
+    """A long strip has more pixels than a disc, but is not as deep."""
+    truth = disc(SHAPE, 15, 8, 5)
+    truth[1:4, :] = True
+    deepest, _ = next_click(truth, NOTHING)
+    largest, region = next_click(truth, NOTHING, largest=True)
+    assert deepest.to_pixel(*SHAPE)[0] == 15
+    assert largest.to_pixel(*SHAPE)[0] == 2
+    assert region.sum() == 3 * SHAPE[1]

@@ -9,8 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from ibisagent.errors import InvalidRequest
 from ibisagent.tools.base import RGB
-from ibisagent.tools.embedding_cache import EmbeddingCache, content_key
+from ibisagent.tools.embedding_cache import (
+    BUDGET_VARIABLE,
+    DEFAULT_BYTES,
+    EmbeddingCache,
+    budget,
+    content_key,
+)
 
 KILOBYTE = 1024
 
@@ -107,3 +114,68 @@ def test_a_failure_reaches_the_caller_and_is_not_remembered() -> None:
         cache.get(image(1), fail)
     cache.get(image(1), embed)
     assert embed.calls == 1
+
+
+class Crowded:
+    """Runs out of memory while others are kept; `always` after that, too."""
+
+    def __init__(self, cache: EmbeddingCache, error: Exception, always: bool = False) -> None:
+        self.cache, self.error, self.always, self.calls = cache, error, always, 0
+
+    def __call__(self, rgb: RGB) -> torch.Tensor:
+        self.calls += 1
+        if len(self.cache) or self.always:
+            raise self.error
+        return torch.zeros(1)
+
+
+OUT_OF_MEMORY = [MemoryError(), torch.OutOfMemoryError("CUDA out of memory.")]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda error: type(error).__name__)
+def test_want_of_memory_empties_the_cache_and_is_tried_again(error: Exception) -> None:
+    cache = EmbeddingCache()
+    cache.get(image(1), Counting())
+    crowded = Crowded(cache, error)
+    cache.get(image(2), crowded)
+    assert (crowded.calls, len(cache)) == (2, 1)
+
+
+def test_want_of_memory_that_stays_is_told_after_one_more_try() -> None:
+    cache = EmbeddingCache()
+    cache.get(image(1), Counting())
+    crowded = Crowded(cache, MemoryError(), always=True)
+    with pytest.raises(MemoryError):
+        cache.get(image(2), crowded)
+    assert (crowded.calls, len(cache)) == (2, 0)
+    with pytest.raises(MemoryError):  # with nothing to forget there is nothing to try
+        cache.get(image(3), crowded)
+    assert crowded.calls == 3
+
+
+def test_other_failures_are_not_tried_again() -> None:
+    cache = EmbeddingCache()
+    cache.get(image(1), Counting())
+    crowded = Crowded(cache, RuntimeError("shapes differ"))
+    with pytest.raises(RuntimeError, match="shapes"):
+        cache.get(image(2), crowded)
+    assert (crowded.calls, len(cache)) == (1, 1)
+
+
+def test_budget_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(BUDGET_VARIABLE, raising=False)
+    assert budget() == DEFAULT_BYTES
+    monkeypatch.setenv(BUDGET_VARIABLE, " 3 ")
+    assert budget() == 3 * 2**20
+    monkeypatch.setenv(BUDGET_VARIABLE, "0")
+    cache, embed = EmbeddingCache(), Counting()
+    cache.get(image(1), embed)
+    cache.get(image(2), embed)
+    assert len(cache) == 1
+
+
+@pytest.mark.parametrize("text", ["much", "-1", "1.5", "9" * 12])
+def test_budget_that_is_none(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv(BUDGET_VARIABLE, text)
+    with pytest.raises(InvalidRequest, match=BUDGET_VARIABLE):
+        EmbeddingCache()

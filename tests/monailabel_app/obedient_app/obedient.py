@@ -2,7 +2,8 @@
 
 Prompts are scripts: ``click 0.25 0.5`` clicks there and is then content, ``write nonsense``
 writes nonsense, ``out of memory`` makes the tool run out of it, ``fail`` raises, ``wait 2``
-takes two seconds, anything else sees nothing.
+takes two seconds, ``wander`` clicks and clicks, twenty times a second, ``repeat`` clicks on the
+same place for ever, anything else sees nothing.
 """
 
 from __future__ import annotations
@@ -31,16 +32,21 @@ class ObedientPolicy:
     def replies(
         self, observations: Sequence[Observation], cancelled: Cancelled = never
     ) -> list[str]:
-        return [self._reply(seen) for seen in observations]
+        return [self._reply(seen, cancelled) for seen in observations]
 
-    def _reply(self, seen: Observation) -> str:
+    def _reply(self, seen: Observation, cancelled: Cancelled) -> str:
         text = seen.messages[-1]["content"][-1]["text"]
         if "fail" in text:
             raise RuntimeError("the policy was told to fail")
         if "write nonsense" in text:
             return "Lorem ipsum"
         if wait := re.search(r"wait (\d)", text):
-            time.sleep(float(wait[1]))
+            _wait(float(wait[1]), cancelled)
+        if "wander" in text:
+            _wait(0.05, cancelled)
+            return _action(Click(0.3 + 0.005 * (seen.step % 100), 0.5))
+        if "repeat" in text:
+            return _action(Click(0.75, 0.5))
         if "out of memory" in text:
             return _action(OUT_OF_MEMORY)
         click = re.search(r"click (\d\.\d+) (\d\.\d+)", text)
@@ -48,6 +54,13 @@ class ObedientPolicy:
             answer = "I see nothing of the kind." if not seen.step else "It is marked."
             return f"<think>Done.</think><action>Terminate</action><answer>{answer}</answer>"
         return _action(Click(float(click[1]), float(click[2])))
+
+
+def _wait(seconds: float, cancelled: Cancelled) -> None:
+    """As a model that generates does: it looks up between two words."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not cancelled():
+        time.sleep(0.01)
 
 
 def _action(click: Click) -> str:

@@ -1,0 +1,215 @@
+"""The words of annotators: templates, and nothing else. `narration` fills them with facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Texts = tuple[tuple[str, ...], ...]
+"""Parts of a text, each in several versions; a text is one version of each part, in order."""
+
+
+@dataclass(frozen=True)
+class Wording:
+    """A choice of words for each thing that an annotator may have to say.
+
+    ``{target}``, ``{place}``, ``{size}`` and ``{amount}`` are replaced by facts.
+    """
+
+    first: Texts
+    missed: Texts
+    spilled: Texts
+    elsewhere: Texts
+    done: Texts
+    absent: Texts
+
+
+SHORT = Wording(
+    first=(
+        (
+            "The {target} is {size} and lies in the {place} of the image. I click inside it.",
+            "I see the {target} in the {place}, {size}. I click inside it.",
+            "Nothing is marked yet. The {target} is in the {place}, {size}. I click on it.",
+        ),
+    ),
+    missed=(
+        (
+            "The mask misses the {place} part of the {target}. I add it.",
+            "Part of the {target} is not covered in the {place}. I add it.",
+        ),
+    ),
+    spilled=(
+        (
+            "The mask spills over the {target} in the {place}. I remove it.",
+            "In the {place} the mask covers more than the {target}. I remove it.",
+        ),
+    ),
+    elsewhere=(
+        (
+            "The mask is not on the {target}, which lies in the {place}. I click on it.",
+            "That was wrong: the {target} is in the {place}. I click there.",
+        ),
+    ),
+    done=(("The mask fits the {target}. I stop.", "The {target} is covered well. I stop."),),
+    absent=(
+        (
+            "I see no {target} in this image. I stop.",
+            "The {target} is not in this image. I stop.",
+        ),
+    ),
+)
+"""Few words, for models with a small vocabulary; the embedded one has learnt these."""
+
+_ADD = (
+    "I add it.",
+    "I place a positive point there.",
+    "A positive point in its middle should take it in.",
+    "I point at the missing part.",
+)
+_REMOVE = (
+    "I remove it.",
+    "I place a negative point there.",
+    "A negative point in the surplus should push the mask back.",
+    "I point at what does not belong.",
+)
+_STOP = ("I stop.", "No further point is needed.", "Nothing is left to correct.")
+
+VARIED = Wording(
+    first=(
+        (
+            "Nothing is marked yet.",
+            "There is no mask yet, so I look for the {target}.",
+            "I begin with the {target}.",
+            "First I have to find the {target}.",
+        ),
+        (
+            "The {target} is {size} and lies in the {place} of the image.",
+            "In the {place} I see the {target}; it is {size} here.",
+            "The {target} can be made out in the {place}, {size} in this view.",
+            "On this picture the {target} takes up a {size} area in the {place}.",
+        ),
+        (
+            "I click inside it.",
+            "I place a positive point well inside it.",
+            "A positive point near its middle should outline it.",
+            "I point at its middle, away from the border.",
+        ),
+    ),
+    missed=(
+        (
+            "The mask misses {amount} of the {target}, in the {place}.",
+            "In the {place} {amount} of the {target} is still without colour.",
+            "{Amount} of the {target} is not covered yet; it lies in the {place}.",
+            "The mask ends too early: in the {place} {amount} of the {target} is left out.",
+        ),
+        _ADD,
+    ),
+    spilled=(
+        (
+            "In the {place} the mask goes {amount} beyond the {target}.",
+            "The mask runs {amount} over the border of the {target} in the {place}.",
+            "What is coloured in the {place} is {amount} more than the {target}.",
+            "The mask spills {amount} out of the {target}, in the {place}.",
+        ),
+        _REMOVE,
+    ),
+    elsewhere=(
+        (
+            "The mask is not on the {target} at all; that lies in the {place}.",
+            "What is coloured is not the {target}. I see it in the {place}.",
+            "The {target} is in the {place}, and the mask is somewhere else.",
+        ),
+        ("I click on it.", "I place a positive point there.", "I point at its middle."),
+    ),
+    done=(
+        (
+            "The mask fits the {target}.",
+            "The {target} is covered well, and little else is.",
+            "The border of the mask follows that of the {target}.",
+            "The coloured area in the {place} agrees with the {target}.",
+        ),
+        _STOP,
+    ),
+    absent=(
+        (
+            "I see no {target} in this image.",
+            "The {target} is not in this image.",
+            "I look through the picture and find no {target}.",
+            "Nothing here looks like the {target}.",
+        ),
+        ("I stop.", "I mark nothing.", "I stop without a point."),
+    ),
+)
+"""Many words, for the cold start of large models."""
+
+HASTY: Texts = (
+    ("The {target} seems to be here.", "This looks like the {target}.", "Here is the {target}."),
+    ("I click on it.", "I place a positive point."),
+)
+HASTY_CUT: Texts = (
+    (
+        "This part does not look like the {target}.",
+        "The mask seems to go beyond the {target} here.",
+    ),
+    ("I remove it.", "I place a negative point."),
+)
+OUTSIDE: Texts = (
+    (
+        "My last point was not on the {target}: the mask now spills in the {place}.",
+        "That point was a mistake; what it added in the {place} is not the {target}.",
+        "I was wrong there. In the {place} the mask has taken in what is not the {target}.",
+    ),
+    (
+        "I take it back with a negative point.",
+        "A negative point there puts it right.",
+        "I remove what it added.",
+    ),
+)
+INSIDE: Texts = (
+    (
+        "My last point was on the {target} itself: the mask now lacks {amount} in the {place}.",
+        "That point was a mistake; it took away a part in the {place} that belongs to the "
+        "{target}.",
+        "I was wrong there. In the {place} the mask has lost what belongs to the {target}.",
+    ),
+    (
+        "I take it back with a positive point.",
+        "A positive point there puts it right.",
+        "I add what it removed.",
+    ),
+)
+GIVEN_WRONG: Texts = (
+    (
+        "The mask that I was given is not the {target}; that lies in the {place}.",
+        "The starting mask marks something else than the {target}, which is in the {place}.",
+        "I do not keep the given mask: it does not show the {target}. I see that in the {place}.",
+    ),
+)
+GIVEN_ABSENT: Texts = (
+    (
+        "The given mask marks something in the {place}, but I see no {target} in this image.",
+        "There is no {target} here; what is coloured in the {place} is something else.",
+    ),
+    ("I remove it.", "I take the mask away with a negative point."),
+)
+ENOUGH: Texts = (
+    (
+        "The mask covers the {target} as well as points can make it.",
+        "Further points hardly change the mask of the {target} any more.",
+    ),
+    ("I stop.", "I leave it at that."),
+)
+ANSWER_DONE = "The {target} is in the {place} of the image, {size}."
+ANSWER_ABSENT = "There is no {target} in this image."
+ANSWER_YES: Texts = (
+    (
+        "Yes. The {target} is in the {place} of the image, {size}.",
+        "Yes, the {target} can be seen in the {place}; it is {size}.",
+    ),
+)
+ANSWER_NO: Texts = (
+    (
+        "No. There is no {target} in this image.",
+        "No, I see no {target} in this image.",
+        "No, the {target} is not visible here.",
+    ),
+)

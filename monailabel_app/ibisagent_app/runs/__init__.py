@@ -1,0 +1,1 @@
+"""Runs over HTTP: the addresses of ``docs/runs.md`` over `ibisagent.runs`."""

@@ -1,0 +1,1 @@
+"""Learning from accepted studies: trainers, the next study to label, and scores of labels."""
