@@ -143,9 +143,9 @@ embedded-default: $(STAMP) ## train the embedded policy anew and publish it; DAT
 	test -f $(RUNS)/start/config.json || $(BIN)/ibistrain init --data $(DATA) --out $(RUNS)/start
 	test -f $(RUNS)/first/model/config.json || $(BIN)/ibistrain embedded --data $(DATA) \
 		--start $(RUNS)/start --out $(RUNS)/first --steps 2000
-	$(BIN)/ibistrain simulate --data $(DATA) --out $(RUNS)/episodes.jsonl --episodes 200
+	$(BIN)/ibistrain simulate --data $(DATA) --out $(RUNS)/episodes --episodes 200
 	test -f $(RUNS)/second/model/config.json || $(BIN)/ibistrain embedded --data $(DATA) \
-		--start $(RUNS)/first/model --states $(RUNS)/episodes.jsonl --out $(RUNS)/second \
+		--start $(RUNS)/first/model --states $(RUNS)/episodes --out $(RUNS)/second \
 		--steps 1700 --learning-rate 7e-4
 	$(BIN)/ibisagent evaluate $(addprefix $(DATA)/,$(EVALUATED)) --limit 6 --max-steps 6 \
 		--policy $(RUNS)/second/model --out $(RUNS)/evaluation

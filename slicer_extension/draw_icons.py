@@ -1,6 +1,6 @@
 """Draws the module's icons into IBISAgent/Resources/Icons; run it again after a change here.
 
-    QT_QPA_PLATFORM=offscreen python slicer_extension/draw_icons.py
+QT_QPA_PLATFORM=offscreen python slicer_extension/draw_icons.py
 """
 
 from __future__ import annotations

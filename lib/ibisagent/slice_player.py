@@ -152,7 +152,9 @@ class SlicePlayer:
         """
         starts, why = starts or {}, why or {}
         episodes = {
-            i: self.at_hand.pop(i, None) or self.open(i, starts.get(i), why.get(i, ""))
+            i: self.at_hand.pop(i)
+            if i in self.at_hand
+            else self.open(i, starts.get(i), why.get(i, ""))
             for i in indices
         }
         self.go_on(episodes)

@@ -22,6 +22,7 @@ from monailabel.interfaces.exception import (
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from ibisagent import errors
+from ibisagent_app.training import refusals
 
 logger = logging.getLogger(__name__)
 
@@ -130,6 +131,7 @@ STATUS: dict[type[errors.IBISAgentError], HTTPStatus] = {
     RequestTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnsupportedFile: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.OversizeImage: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    ImageExists: HTTPStatus.CONFLICT,
     errors.EpisodeEnded: HTTPStatus.CONFLICT,
     errors.NothingToUndo: HTTPStatus.CONFLICT,
     errors.RunGoingOn: HTTPStatus.CONFLICT,
@@ -156,12 +158,16 @@ STATUS: dict[type[errors.IBISAgentError], HTTPStatus] = {
     errors.ServerClosing: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ToolOutOfMemory: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.OutputNotWritable: HTTPStatus.INSUFFICIENT_STORAGE,
-    errors.UnknownRun: HTTPStatus.NOT_FOUND,
-    errors.TooManyRuns: HTTPStatus.TOO_MANY_REQUESTS,
-    errors.RunGoingOn: HTTPStatus.CONFLICT,
-    errors.NothingToUndo: HTTPStatus.CONFLICT,
-    errors.ServerClosing: HTTPStatus.SERVICE_UNAVAILABLE,
-    ImageExists: HTTPStatus.CONFLICT,
+    refusals.LabelMisfit: HTTPStatus.CONFLICT,
+    refusals.NoTrainingRuns: HTTPStatus.CONFLICT,
+    refusals.NotTrainable: HTTPStatus.CONFLICT,
+    refusals.NothingToRollBack: HTTPStatus.CONFLICT,
+    refusals.OneSubjectOnly: HTTPStatus.CONFLICT,
+    refusals.TooFewStudies: HTTPStatus.CONFLICT,
+    refusals.TrainingRunning: HTTPStatus.CONFLICT,
+    refusals.UnnamedLabel: HTTPStatus.CONFLICT,
+    refusals.DeviceBusy: HTTPStatus.SERVICE_UNAVAILABLE,
+    refusals.NotEnoughDisk: HTTPStatus.INSUFFICIENT_STORAGE,
 }
 """Status of each failure: 4xx where another request would succeed, 5xx where the server must
 change first."""

@@ -71,7 +71,8 @@ def save_mask(result: dict[str, Any], request: Mapping[str, Any], store: Datasto
 
     Args:
         result: Of `MONAILabelApp.infer`; its ``label`` becomes the label's identifier.
-        request: Has ``image`` (the identifier), ``model`` and, if wished, ``label_tag``.
+        request: Has ``image`` (the identifier), ``model`` and, if wished, ``label_tag`` and
+            ``label_info``, the segments as MONAI Label's clients describe them.
         store: The studies.
 
     Raises:
@@ -81,6 +82,8 @@ def save_mask(result: dict[str, Any], request: Mapping[str, Any], store: Datasto
     """
     tag = check_identifier("label_tag", str(request.get("label_tag") or DefaultLabelTag.ORIGINAL))
     info = {"model": request["model"], "params": result["params"]}
+    if isinstance(request.get("label_info"), list):  # a DICOM SEG takes its segments from it
+        info["label_info"] = request["label_info"]
     try:
         with _deleted_on_failure(Path(result["file"])):
             result["label"] = store.save_label(request["image"], result["file"], tag, info)

@@ -1,13 +1,10 @@
-"""IBISAgent in 3D Slicer: the module, its widget, and its self-test. All else is in IBISAgentLib."""
+"""IBISAgent in 3D Slicer: module, widget and self-test. All else is in IBISAgentLib."""
 
 from __future__ import annotations
 
 import qt
 import slicer
 import vtk
-from IBISAgentLib import parameter, self_test
-from IBISAgentLib.logic import Logic
-from IBISAgentLib.widget import Panel
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
@@ -15,6 +12,10 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
 )
+
+from IBISAgentLib import parameter, self_test
+from IBISAgentLib.logic import Logic
+from IBISAgentLib.widget import Panel
 
 
 class IBISAgent(ScriptedLoadableModule):
@@ -36,6 +37,11 @@ class IBISAgent(ScriptedLoadableModule):
             "The method is that of the publication IBISAgent (arXiv 2601.03054); this software is "
             "an independent implementation on MONAI Label and 3D Slicer."
         )
+        # Other modules, Sample Data among them, are not there before Slicer has started.
+        slicer.app.connect("startupCompleted()", self._register_sample_data)
+
+    def _register_sample_data(self) -> None:
+        sample_data.register(Path(self.parent.path).parent / "Resources")
 
 
 class IBISAgentWidget(ScriptedLoadableModuleWidget):

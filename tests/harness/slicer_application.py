@@ -5,6 +5,7 @@ slicer-core holds the real MRML nodes and logics; what it lacks is the applicati
 at its start, in the same order, and hangs scene, application and modules on the package `slicer`.
 """
 
+# ruff: noqa: N802, N815 - the spelling is that of Slicer and Qt
 from __future__ import annotations
 
 import os

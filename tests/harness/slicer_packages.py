@@ -5,6 +5,7 @@ IBISAGENT_SLICER_PYTHON naming the folder ``Base/Python`` of Slicer's source, th
 taken: the same tests then say more.
 """
 
+# ruff: noqa: N802, N815 - the spelling is that of Slicer and Qt
 from __future__ import annotations
 
 import importlib

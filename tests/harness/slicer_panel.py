@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from harness import slicer_application, slicer_qt
 
 _QT_APPLICATION = slicer_qt.install(tempfile.mkdtemp(prefix="settings-"))
@@ -184,18 +183,3 @@ def open_module(folder: Path) -> Iterator[Module]:
             module.close()
     finally:
         sys.path.remove(str(MODULE_FOLDER))
-
-
-@pytest.fixture
-def application(tmp_path: Path) -> Iterator[slicer_application.SlicerApplication]:
-    """Slicer with an empty scene, without the module's panel."""
-    started = slicer_application.start(tmp_path)
-    yield started
-    started.close()
-
-
-@pytest.fixture
-def module(tmp_path: Path) -> Iterator[Module]:
-    """An open module."""
-    with open_module(tmp_path) as opened:
-        yield opened

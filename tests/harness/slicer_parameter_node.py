@@ -5,6 +5,7 @@ ranges, and a two-way binding to widgets. The real one has more types and more w
 part of Slicer, not of slicer-core; `slicer_packages` takes it instead where it is at hand.
 """
 
+# ruff: noqa: N802, N803 - the spelling is that of Slicer and Qt
 from __future__ import annotations
 
 import enum
@@ -130,32 +131,43 @@ class _Widget:
             widget.setCurrentNode(value)
 
 
-def parameterNodeWrapper(cls: type) -> type:
-    hints = typing.get_type_hints(cls, include_extras=True)
-    fields = {name: _Field(name, hint, getattr(cls, name, None)) for name, hint in hints.items()}
+class _Wrapper:
+    """What the decorator adds to a class of parameters."""
 
-    def __init__(self: Any, parameterNode: Any) -> None:  # noqa: N807
+    _fields: typing.ClassVar[dict[str, _Field]]
+
+    def __init__(self, parameterNode: Any) -> None:
         self.parameterNode = parameterNode
         self._bound: dict[str, _Widget] = {}
         self._updating = False
-        for name, field in fields.items():
+        for name, field in self._fields.items():
             if not parameterNode.HasParameter(name):
                 field.write(parameterNode, field.default)
 
-    def connectParametersToGui(self: Any, mapping: dict[str, Any]) -> int:
+    def connectParametersToGui(self, mapping: dict[str, Any]) -> int:
         for name, widget in mapping.items():
-            bound = self._bound[name] = _Widget(widget, fields[name])
+            bound = self._bound[name] = _Widget(widget, self._fields[name])
             bound.write(getattr(self, name))
-            bound.observe(partial(update_parameter, self, name))
-        return self.parameterNode.AddObserver(
-            vtk.vtkCommand.ModifiedEvent, lambda *_: update_widgets(self)
-        )
+            bound.observe(partial(self._update_parameter, name))
+        return self.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._update_widgets())
 
-    def update_parameter(self: Any, name: str) -> None:
+    def disconnectGui(self, tag: int) -> None:
+        self.RemoveObserver(tag)
+        for bound in self._bound.values():
+            bound.forget()
+        self._bound.clear()
+
+    def AddObserver(self, event: int, function: Any) -> int:
+        return self.parameterNode.AddObserver(event, function)
+
+    def RemoveObserver(self, tag: int) -> None:
+        self.parameterNode.RemoveObserver(tag)
+
+    def _update_parameter(self, name: str) -> None:
         if not self._updating:
             setattr(self, name, self._bound[name].read())
 
-    def update_widgets(self: Any) -> None:
+    def _update_widgets(self) -> None:
         if self._updating:
             return
         self._updating = True
@@ -165,19 +177,9 @@ def parameterNodeWrapper(cls: type) -> type:
         finally:
             self._updating = False
 
-    def disconnectGui(self: Any, tag: int) -> None:
-        self.parameterNode.RemoveObserver(tag)
-        for bound in self._bound.values():
-            bound.forget()
-        self._bound.clear()
 
-    for name, field in fields.items():
-        setattr(cls, name, field.property())
-    cls.__init__ = __init__
-    cls.connectParametersToGui = connectParametersToGui
-    cls.disconnectGui = disconnectGui
-    cls.AddObserver = lambda self, *arguments: self.parameterNode.AddObserver(*arguments)
-    cls.RemoveObserver = lambda self, tag: self.parameterNode.RemoveObserver(tag)
-    cls.StartModify = lambda self: self.parameterNode.StartModify()
-    cls.EndModify = lambda self, before: self.parameterNode.EndModify(before)
-    return cls
+def parameterNodeWrapper(cls: type) -> type:
+    hints = typing.get_type_hints(cls, include_extras=True)
+    fields = {name: _Field(name, hint, getattr(cls, name, None)) for name, hint in hints.items()}
+    members = {name: field.property() for name, field in fields.items()}
+    return type(cls.__name__, (_Wrapper,), {**members, "_fields": fields, "__doc__": cls.__doc__})

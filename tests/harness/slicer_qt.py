@@ -6,6 +6,7 @@ property hides the method of its name (`edit.text()` fails). `install` puts modu
 into `sys.modules` that behave so, and wraps every QObject that comes out of them.
 """
 
+# ruff: noqa: N802 - the spelling is that of Slicer and Qt
 from __future__ import annotations
 
 import inspect
@@ -207,7 +208,9 @@ def _disconnect(real: Any, signal: Any, receiver: Callable[..., Any]) -> bool:
 
 
 def _class_of(kind: Any) -> type:
-    return kind._class if isinstance(kind, type) and issubclass(kind, Wrapped) else QtWidgets.QWidget
+    return (
+        kind._class if isinstance(kind, type) and issubclass(kind, Wrapped) else QtWidgets.QWidget
+    )
 
 
 class _QtModule(types.ModuleType):

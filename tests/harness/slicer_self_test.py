@@ -1,6 +1,6 @@
 """Runs a scripted module's self-test, as `slicer.testing.runUnitTest` does in Slicer.
 
-    IBISAGENT_MODULE=FOLDER python -m harness.slicer_self_test IBISAgent
+IBISAGENT_MODULE=FOLDER python -m harness.slicer_self_test IBISAgent
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import SimpleITK as sitk
+
+from ibisagent.rle import Rle as ServerRle
 from IBISAgentLib.geometry import SlicePicture
 from IBISAgentLib.protocol import (
     ActionRecord,
@@ -15,12 +17,10 @@ from IBISAgentLib.protocol import (
     SliceRecord,
     SliceStarted,
     Started,
-    StepRecord,
     Stepped,
+    StepRecord,
 )
 from IBISAgentLib.upload import world_grid
-
-from ibisagent.rle import Rle as ServerRle
 
 
 def rle(mask: np.ndarray) -> Rle:
@@ -77,22 +77,16 @@ class Teller:
         x, y = (None, None) if pixel is None else (pixel[1] / width, pixel[0] / height)
         action = ActionRecord(kind, x, y)
         clicked = kind in ("positive", "negative")
-        step = StepRecord(
-            author, thought, action, rle(mask), 0.8, pixel=pixel, carried_out=clicked
-        )
+        step = StepRecord(author, thought, action, rle(mask), 0.8, pixel=pixel, carried_out=clicked)
         self.standing.setdefault(index, []).append(step)
         ijk = self.picture(index).voxel_at(*pixel) if pixel else None
         number = len(self.standing[index])
-        return Stepped(
-            self._next(), "", self.plane, index, number, step, rle(mask), ijk=ijk
-        )
+        return Stepped(self._next(), "", self.plane, index, number, step, rle(mask), ijk=ijk)
 
     def undo(self, index: int, mask: np.ndarray) -> Stepped:
         step = self.standing[index].pop()
         number = len(self.standing[index])
-        return Stepped(
-            self._next(), "", self.plane, index, number, step, rle(mask), undone=True
-        )
+        return Stepped(self._next(), "", self.plane, index, number, step, rle(mask), undone=True)
 
     def done(self, index: int, mask: np.ndarray, carried: bool = False) -> SliceDone:
         stop = None if carried else "terminated"

@@ -87,10 +87,12 @@ class SliceViewWindow:
         return group
 
     def fit(self) -> None:
-        """Show the whole slice."""
+        """Show the whole slice; the view stays on its slice."""
         width, height = self.window.GetSize()
+        offset = self.node.GetSliceOffset()
         self.node.SetDimensions(width, height, 1)
         self.logic.FitSliceToAll(width, height)
+        self.node.SetSliceOffset(offset)
         self.logic.SnapSliceOffsetToIJK()
 
     def picture(self) -> NDArray[np.uint8]:

@@ -4,6 +4,7 @@ Each has the properties, functions and signals of the real one that the panel to
 about like it, so that a picture of the panel is worth a look.
 """
 
+# ruff: noqa: N801, N802, N815 - the spelling is that of Slicer and Qt
 from __future__ import annotations
 
 import sys

@@ -155,6 +155,16 @@ def test_an_adapter_is_trained_against_the_base_and_merged(
     assert load_policy(str(model), "cpu").profile == profile
 
 
+def test_the_kl_term_measures_the_way_from_the_start(start: Path, tmp_path: Path):
+    settings = config(start, tmp_path, steps=3, beta=0.05, at_once=6, learning_rate=3e-3)
+
+    train(settings)
+
+    first, *later = [row["kl"] for row in rows_of(tmp_path) if row.get("kl") is not None]
+    assert first == pytest.approx(0, abs=1e-6)
+    assert max(later) > 1e-4
+
+
 def test_an_adapter_can_be_kept_apart(start: Path, tmp_path: Path):
     settings = config(start, tmp_path, steps=1, lora={"rank": 2}, merge=False)
 

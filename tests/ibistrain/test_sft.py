@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from harness.disc_episodes import PROMPT, STOP, WRONG, disc_episodes, hit
 from harness.fake_tool import DiscTool
 from harness.memorised_checkpoint import SIZE
@@ -115,6 +120,33 @@ def test_a_run_that_was_broken_off_ends_as_if_it_had_not_been(
         for out in (tmp_path, whole)
     )
     assert mine == theirs
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_where_its_last_checkpoint_was(
+    start: Path, root: Path, whole: Path, tmp_path: Path
+):
+    settings = config(start, root, tmp_path / "run")
+    file = tmp_path / "sft.yaml"
+    file.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
+    command = [sys.executable, "-m", "ibistrain", "sft", str(file)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        metrics = settings.out / "metrics.jsonl"
+        while process.poll() is None and not (
+            metrics.is_file() and len(rows_of(settings.out)) > 22
+        ):
+            time.sleep(0.02)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert not (settings.out / "model").exists()
+
+    sft(settings)
+
+    resumed, straight = (
+        load_file(o / "model" / "model.safetensors") for o in (settings.out, whole)
+    )
+    assert all(torch.equal(resumed[name], straight[name]) for name in straight)
+    assert [row["step"] for row in rows_of(settings.out) if "loss" in row] == [*range(1, 41)]
 
 
 @pytest.mark.parametrize("merge", [True, False], ids=["merged", "apart"])

@@ -24,6 +24,16 @@ class Client:
     def url(self) -> str:
         return self.server.url
 
+    def ask(self, method: str, address: str, **body: Any) -> requests.Response:
+        """Any address, with whatever `requests` takes."""
+        return requests.request(method, f"{self.url}{address}", timeout=60, **body)
+
+    def files(self) -> set[str]:
+        """What lies in the studies and beside them, but for logs and locks."""
+        folder = self.studies.parent
+        every = (path for path in folder.rglob("*") if path.suffix not in (".txt", ".lock"))
+        return {str(path.relative_to(folder)) for path in every}
+
     def infer(
         self, image: str = "head", output: str = "json", model: str = "ibisagent", **params: Any
     ) -> requests.Response:

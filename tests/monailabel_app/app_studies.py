@@ -38,6 +38,12 @@ def head() -> sitk.Image:
     return sitk.GetImageFromArray(blocks())
 
 
+def head_file(folder: Path) -> bytes:
+    """The same as the content of a ``.nii.gz``, by way of a folder."""
+    sitk.WriteImage(head(), str(folder / "head.nii.gz"))
+    return (folder / "head.nii.gz").read_bytes()
+
+
 def oblique() -> sitk.Image:
     """The same voxels turned, mirrored in i and stretched in k."""
     image = sitk.GetImageFromArray(blocks())

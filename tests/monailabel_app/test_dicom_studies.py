@@ -13,6 +13,9 @@ from ibisagent.errors import InvalidRequest
 from ibisagent_app.dicom_studies import DicomStudies, to_dicom_seg
 from ibisagent_app.errors import EmptyResult, StudiesUnavailable, UnknownImage
 
+# It imports MONAI Label's routes, which takes as long as a server's start.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def series(data_dir: Path) -> Path:
@@ -44,8 +47,8 @@ def test_segmentation_lies_where_the_label_does(series: Path, tmp_path: Path, su
         float(each.PlanePositionSequence[0].ImagePositionPatient[2])
         for each in written.PerFrameFunctionalGroupsSequence
     ]
-    marked = {place for place, frame in zip(places, frames, strict=True) if frame.any()}
-    assert marked == {pytest.approx(-127.69)}
+    (place,) = {place for place, frame in zip(places, frames, strict=True) if frame.any()}
+    assert place == pytest.approx(-127.69, abs=0.01)
     (frame,) = (frame for frame in frames if frame.any())
     assert frame[100:200, 50:80].all()
     assert frame.sum() == 100 * 30

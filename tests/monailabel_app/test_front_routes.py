@@ -29,10 +29,10 @@ def test_routes_are_placed_once_however_often_the_app_is_loaded() -> None:
     assert routes[-len(stock) :] == stock
 
 
-def test_no_server_no_routes() -> None:
+def test_no_server_no_routes(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     from ibisagent_app.front_routes import stand_in_front
 
-    assert "monailabel.app" not in sys.modules
+    monkeypatch.delitem(sys.modules, "monailabel.app", raising=False)
     stand_in_front()

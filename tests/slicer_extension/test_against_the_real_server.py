@@ -36,6 +36,8 @@ from IBISAgentLib.worker import Answered, Happened, Message, Refused, Rested, Wo
 APP = Path(__file__).resolve().parents[1] / "monailabel_app" / "obedient_app"
 TIMEOUT = 60
 
+pytestmark = pytest.mark.timeout(600)  # the first test waits for the server's start
+
 OBLIQUE = np.eye(4)
 OBLIQUE[:3, :3] = Rotation.from_euler("zyx", (12, -9, 15), degrees=True).as_matrix() * (1, -1, 2.5)
 OBLIQUE[:3, :3] = OBLIQUE[:3, [0, 2, 1]]  # k runs along the body's depth

@@ -51,8 +51,9 @@ def test_only_loopback_needs_no_consent(connection: Connection) -> None:
     assert connection.ready() is connection.worker
     connection.connect("http://192.0.2.7:9")
     connection.heard(INFO)
-    with pytest.raises(ConsentMissing, match="192.0.2.7"):
+    with pytest.raises(ConsentMissing, match=r"192\.0\.2\.7"):
         connection.ready()
+    assert connection.connected() is connection.worker
     connection.agree()
     assert connection.ready() is connection.worker
     connection.connect("http://192.0.2.8:9")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import vtk
-from harness.slicer_panel import application, slicer  # noqa: F401
+from harness.slicer_panel import slicer
 from harness.slicer_story import Teller, disc, phantom, three_steps, volume_node
 from harness.slicer_view import SliceViewWindow
 

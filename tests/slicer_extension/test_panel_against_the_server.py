@@ -109,9 +109,7 @@ def test_other_planes_of_an_oblique_volume(
     module.ui.planeCombo.currentIndex = index
     run(module, prompt_for(volume, BALL, plane))
     assert module.logic.run.story.moments[0].ijk == BALL
-    np.testing.assert_array_equal(
-        accepted(module), served(module, server, tmp_path / "mask.nrrd")
-    )
+    np.testing.assert_array_equal(accepted(module), served(module, server, tmp_path / "mask.nrrd"))
 
 
 def test_an_absent_target_makes_no_segment(module: Module) -> None:
@@ -186,12 +184,30 @@ def test_the_volume_is_sent_once(module: Module, server: Server) -> None:
     assert answer.status_code == 200
 
 
+def test_a_run_starts_from_a_segment(module: Module, server: Server, tmp_path: Path) -> None:
+    from IBISAgentLib import acceptance
+    from IBISAgentLib.geometry import Box
+    from IBISAgentLib.rle import decode
+    from IBISAgentLib.segment_writer import write_box
+
+    volume = module.parameters.inputVolume
+    node = acceptance.segmentation_for(volume)
+    segment = acceptance.segment_for(node, "yesterday")
+    write_box(node, segment, Box((10, 12, BALL[2]), np.ones((1, 5, 6), np.uint8)), volume)
+    module.parameters.segmentation, module.parameters.segmentId = node, segment
+    module.ui.startFromCheck.setChecked(True)
+    run(module, "anything else")
+    mask = module.logic.run.story.masks_at()[BALL[2]]
+    assert decode(mask).sum() == 30
+    np.testing.assert_array_equal(
+        served(module, server, tmp_path / "mask.nrrd")[BALL[2], 12:17, 10:16], 1
+    )
+
+
 def test_whole_volume(module: Module, server: Server, tmp_path: Path) -> None:
     module.ui.scopeCombo.currentIndex = 2
     run(module, prompt_for(module.parameters.inputVolume, BALL))
-    np.testing.assert_array_equal(
-        accepted(module), served(module, server, tmp_path / "mask.nrrd")
-    )
+    np.testing.assert_array_equal(accepted(module), served(module, server, tmp_path / "mask.nrrd"))
 
 
 def test_a_failing_agent_is_reported(module: Module) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from harness.slicer_panel import application, slicer  # noqa: F401
+from harness.slicer_panel import slicer
 from harness.slicer_story import phantom, volume_node
 
 from IBISAgentLib import views

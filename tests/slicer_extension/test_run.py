@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from harness.slicer_panel import application, slicer  # noqa: F401
+from harness.slicer_panel import slicer
 from harness.slicer_story import Teller, phantom, three_steps, volume_node
 
 from IBISAgentLib.errors import InvalidMask

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import vtk
-from harness.slicer_panel import application, slicer  # noqa: F401
+from harness.slicer_panel import slicer
 from harness.slicer_story import phantom, volume_node
 
 from IBISAgentLib.errors import UnsupportedTransform

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import vtk
-from harness.slicer_panel import application, slicer  # noqa: F401
+from harness.slicer_panel import slicer
 
 from IBISAgentLib.take_over import TakeOver
 

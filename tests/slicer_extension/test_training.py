@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from harness.misbehaving_server import misbehaving_server, refuse, send, send_json
-from harness.slicer_panel import Module, module, slicer  # noqa: F401
+from harness.slicer_panel import Module, slicer
 from harness.slicer_story import Teller, phantom, three_steps
 
 from IBISAgentLib.errors import UnreadableAnswer
@@ -26,8 +26,7 @@ REPORT = {
     "released": True,
     "reason": "The new model is better and in use.",
     "curve": [
-        {"stage": "sft", "step": step, "total_steps": 4, "loss": 2.0 / step}
-        for step in range(1, 5)
+        {"stage": "sft", "step": step, "total_steps": 4, "loss": 2.0 / step} for step in range(1, 5)
     ],
     "model": {"version": "2", "policy": "local:embedded"},
     "studies": {"final": 7, "needed": 5, "held_back": 2},
@@ -53,7 +52,7 @@ def connected(module: Module, server) -> Module:
 
 def open_section(module: Module) -> None:
     module.ui.trainingSection.collapsed = False
-    module.wait(lambda: module.widget.panel._training.training.report is not None)
+    module.wait(lambda: module.widget.panel.training.training.report is not None)
 
 
 def asked(server, method: str, beginning: str) -> list:
@@ -103,7 +102,7 @@ def test_a_refused_training_says_why(connected: Module, server) -> None:
     server.on("POST", "/train/ibisagent", refuse(409, "too_few_studies"))
     open_section(connected)
     connected.ui.startTrainingButton.click()
-    connected.wait(lambda: not connected.widget.panel._training.training.busy)
+    connected.wait(lambda: not connected.widget.panel.training.training.busy)
     assert connected.ui.trainingStatusLabel.text == "It failed. Mend it."
 
 
@@ -116,7 +115,7 @@ def test_the_accepted_segment_is_submitted_as_final(connected: Module, server) -
     server.on("PUT", "/datastore/label", send_json({"label": image}))
     open_section(connected)
     connected.ui.submitButton.click()
-    connected.wait(lambda: not connected.widget.panel._training.training.busy)
+    connected.wait(lambda: not connected.widget.panel.training.training.busy)
     (put,) = asked(server, "PUT", "/datastore/label")
     assert put.query["image"] == image
     assert put.query["tag"] == "final"
@@ -147,7 +146,7 @@ def test_the_next_study_is_loaded_and_selected(connected: Module, server, tmp_pa
     slicer.util.loadVolume = load
     open_section(connected)
     connected.ui.nextStudyButton.click()
-    connected.wait(lambda: not connected.widget.panel._training.training.busy)
+    connected.wait(lambda: not connected.widget.panel.training.training.busy)
     assert loaded[0].endswith("study7.nrrd")
     assert connected.parameters.inputVolume.GetName() == "study7"
     assert json.loads(asked(server, "POST", "/activelearning")[0].body or b"{}") == {}
@@ -157,7 +156,7 @@ def test_no_study_left_is_said(connected: Module, server) -> None:
     server.on("POST", "/activelearning/ibisagent_uncertainty", send_json({}))
     open_section(connected)
     connected.ui.nextStudyButton.click()
-    connected.wait(lambda: not connected.widget.panel._training.training.busy)
+    connected.wait(lambda: not connected.widget.panel.training.training.busy)
     assert "Every study" in connected.ui.trainingStatusLabel.text
 
 

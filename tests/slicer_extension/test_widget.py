@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from harness.misbehaving_server import misbehaving_server, refuse, send_json, stall
-from harness.slicer_panel import Module, module, open_module, slicer  # noqa: F401
+from harness.slicer_panel import Module, open_module, slicer
 from harness.slicer_story import Teller, disc, phantom, three_steps
 
 from IBISAgentLib.parameter import Plane, Scope
@@ -268,9 +268,7 @@ def test_an_absent_target_is_said_and_leaves_no_segment(ready: Module) -> None:
     assert "There is no spleen on this slice." in ready.ui.answerLabel.text
     assert "no segment was made" in ready.ui.answerLabel.text
     assert not ready.ui.acceptButton.enabled
-    names = {
-        node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
-    }
+    names = {node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")}
     assert names == {"IBISAgent mask"}
 
 

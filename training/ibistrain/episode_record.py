@@ -166,8 +166,8 @@ def _json_rows(file: Path) -> Iterator[Any]:
 
 
 def _parquet_rows(file: Path) -> Iterator[Any]:
-    import pyarrow as pa  # type: ignore[import-untyped]  # loads slowly
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    import pyarrow as pa  # loads slowly
+    import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(file) as table:

@@ -29,26 +29,30 @@ def write_policy(
         start: The checkpoint it started from, whose settings for generation are kept.
         profile: The prompt profile that goes with it.
         folder: The run's folder; the result is its ``model/``.
-        merge: Whether to merge a LoRA adapter into its base; without, the folder is an adapter.
+        merge: Whether to merge a LoRA adapter into its base; it is kept as ``adapter/``. Without,
+            the result is the adapter.
     """
-    out = folder.model
-    raw = folder.path / "adapter" if merge else out
-    shutil.rmtree(raw, ignore_errors=True)
-    trainer.save_model(str(raw))
+    saved = folder.path / "saved"
+    shutil.rmtree(saved, ignore_errors=True)
+    trainer.save_model(str(saved))
     if not trainer.is_world_process_zero():
-        return out
+        return folder.model
     for name in _TRAINING_ONLY:
-        (raw / name).unlink(missing_ok=True)
+        (saved / name).unlink(missing_ok=True)
     text = yaml.safe_dump(profile.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    (raw / PROFILE_FILE).write_text(text, encoding="utf-8")
-    if (raw / ADAPTER_FILE).is_file() and merge:
-        merge_adapter(raw, out)
-    elif merge:
-        shutil.rmtree(out, ignore_errors=True)
-        raw.rename(out)
-    if not (out / ADAPTER_FILE).is_file():
-        _keep_generation(start, out)
-    return out
+    (saved / PROFILE_FILE).write_text(text, encoding="utf-8")
+    if (saved / ADAPTER_FILE).is_file() and merge:
+        merge_adapter(_moved(saved, folder.path / "adapter"), folder.model)
+    else:
+        _moved(saved, folder.model)
+    if not (folder.model / ADAPTER_FILE).is_file():
+        _keep_generation(start, folder.model)
+    return folder.model
+
+
+def _moved(source: Path, place: Path) -> Path:
+    shutil.rmtree(place, ignore_errors=True)
+    return source.rename(place)
 
 
 def _keep_generation(start: Path, out: Path) -> None:

@@ -169,8 +169,8 @@ def write_published(
         OutputNotWritable: The folder is closed or the disk full.
         UnreadableImage: An image of an episode is gone.
     """
-    import pyarrow as pa  # type: ignore[import-untyped]  # loads slowly
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    import pyarrow as pa  # loads slowly
+    import pyarrow.parquet as pq
 
     for folder in (split, "masks"):
         make_folder(out / folder)

@@ -8,7 +8,7 @@ tool, overlay and prompts as inference, values them, and puts a successor back i
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -102,23 +102,32 @@ def rl(
     return write_policy(trainer, base, start.profile, folder, config.merge)
 
 
-def state_stream(
-    buffer: StateBuffer, max_pixels: int | None = None
-) -> Callable[[], Iterator[dict[str, Any]]]:
+class StateStream:
     """States of a buffer as rows for the trainer, without end.
 
     A row has the chat as ``prompt``, its pictures as ``images``, and the number of the state.
+
+    Args:
+        buffer: The buffer.
+        max_pixels: Larger pictures are scaled down to this; None leaves it to the processor.
     """
 
-    def rows() -> Iterator[dict[str, Any]]:
+    def __init__(self, buffer: StateBuffer, max_pixels: int | None = None) -> None:
+        self._buffer = buffer
+        self._max_pixels = max_pixels
+
+    def __call__(self) -> Iterator[dict[str, Any]]:
+        """Hand out states."""
         while True:
-            number, state = buffer.draw()
+            number, state = self._buffer.draw()
             seen = state.episode.observe()
-            most = [max_pixels or p.shape[0] * p.shape[1] for p in seen.pictures]
+            most = [self._max_pixels or p.shape[0] * p.shape[1] for p in seen.pictures]
             images = [fitted(p, m) for p, m in zip(seen.pictures, most, strict=True)]
             yield {"prompt": seen.messages, "images": images, "state": number}
 
-    return rows
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        """What a data set is named by: its maker's pickle, here without pictures and tool."""
+        return str, ("states",)
 
 
 def _trainer(
@@ -129,7 +138,7 @@ def _trainer(
         args=args,
         processing_class=start.processor,
         reward_funcs=EpisodeReward(buffer, config.rewards),
-        train_dataset=IterableDataset.from_generator(state_stream(buffer, config.max_pixels)),
+        train_dataset=IterableDataset.from_generator(StateStream(buffer, config.max_pixels)),
         peft_config=lora_config(config.lora, config.train_vision) if config.lora else None,
     )
 

@@ -19,6 +19,7 @@ from ibisagent.actions import Click
 from ibisagent.tools.arguments import require_prompt, require_rgb
 from ibisagent.tools.base import RGB, Segmentation
 from ibisagent.tools.click_consistency import Point, obey
+from ibisagent.tools.click_merge import merge
 from ibisagent.tools.click_prompt import blank, points_of, with_clicks
 from ibisagent.tools.click_weights import EMBEDDED, read_click_weights
 from ibisagent.tools.embedding_cache import EmbeddingCache
@@ -112,7 +113,9 @@ class PreparedForClicks:
         logits, score = self._square(prior), 0.0
         with out_of_memory_named(self.tool.name):
             for n in range(1 if prior is None else len(points), len(points) + 1):
-                logits, score = self.tool.decode(self.embedding, self._padded(logits), points[:n])
+                before = self._padded(logits)
+                after, score = self.tool.decode(self.embedding, before, points[:n])
+                logits = merge(before, after, points[n - 1])
         return self._finished(logits, score, clicks)
 
     def _square(self, prior: Segmentation | None) -> NDArray[np.float32]:

@@ -20,10 +20,11 @@ from typing import Annotated
 from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute, APIRouter
 from monailabel.config import settings
+from monailabel.datastore.dicom import DICOMWebDatastore
 from monailabel.endpoints.user.auth import RBAC, User
 from monailabel.interfaces.datastore import Datastore
 
-from ibisagent.errors import OutputNotWritable
+from ibisagent.errors import InvalidRequest, OutputNotWritable
 from ibisagent.volume import read_image
 from ibisagent_app.checked_route import NamedErrorsRoute
 from ibisagent_app.doorkeeper import MAX_BODY
@@ -54,7 +55,7 @@ def image_routes(
     async def has_image(image: str, _user: AnyUser) -> Response:
         """200 if the server has the image."""
         check_identifier("image", image)
-        await service.in_thread(partial(find_image, image, datastore(), None))
+        await service.in_thread(partial(_check_known, image, datastore()))
         return Response()
 
     async def put_image(
@@ -62,6 +63,11 @@ def image_routes(
     ) -> dict[str, str]:
         """Keep an image, if it can be segmented."""
         check_identifier("image", image)
+        if isinstance(datastore(), DICOMWebDatastore):
+            raise InvalidRequest(
+                "The studies are on a DICOMweb server, which takes no single files.",
+                "Send the series to that server, and name it here by its SeriesInstanceUID.",
+            )
         suffix = suffix_of(suffix, IMAGE_SUFFIXES)
         async with _received(request, f"{image}{suffix}") as path:
             work = partial(_add, image, path, datastore(), user.username, adding)
@@ -72,6 +78,17 @@ def image_routes(
     router.head("/{image}", summary="Whether the server has an image")(has_image)
     router.put("/{image}", summary="Put an image into the studies")(put_image)
     return [route for route in router.routes if isinstance(route, APIRoute)]
+
+
+def _check_known(image: str, store: Datastore) -> None:
+    """Refuse an image that is not there, without fetching a series from a DICOMweb server."""
+    if not isinstance(store, DICOMWebDatastore):
+        find_image(image, store, None)
+    elif image not in store.list_images():
+        raise UnknownImage(
+            f"There is no series {image[:70]!r} on the DICOMweb server.",
+            "GET /datastore/?output=all lists them.",
+        )
 
 
 def _add(image: str, path: Path, store: Datastore, user: str, adding: Lock) -> bool:

@@ -41,8 +41,9 @@ def keep_as_label(run: Run, order: AcceptOrder, user: str, store: Datastore) -> 
     """
     path = write_temporary(run, ".png" if _is_picture(run) else ".nrrd")
     facts = run.facts
+    name = order.label or facts.request.prompt
     params = {
-        "label_names": {order.label or facts.request.prompt: 1},
+        "label_names": {name: 1},
         "prompt": facts.request.prompt,
         "answer": run.answer,
         "found": run.found,
@@ -50,7 +51,12 @@ def keep_as_label(run: Run, order: AcceptOrder, user: str, store: Datastore) -> 
         "user": user,
     }
     result: dict[str, Any] = {"file": str(path), "params": params}
-    request = {"image": facts.request.image, "model": MODEL, "label_tag": order.tag}
+    request = {
+        "image": facts.request.image,
+        "model": MODEL,
+        "label_tag": order.tag,
+        "label_info": [{"name": name, "idx": 1}],
+    }
     try:
         save_mask(result, request, store)
     finally:

@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 TEND_SECONDS = 5.0
 """How often is looked for runs that nobody watches and models that nobody uses."""
 
-_THREADS = 8
+_THREADS = 16
 """For what takes longer than an event loop may be held up: reading images, writing masks."""
 
 

@@ -10,6 +10,7 @@ import importlib.util
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,11 @@ from ibistrain.release import POINTER, Releases
 
 _PACKAGES = ("accelerate", "datasets", "peft", "trl")
 _UNDER_WAY = ("SUBMITTED", "RUNNING")
+_TIME_OF_MONAILABEL = "%Y-%m-%d %H:%M:%S"
+_EARLY = (
+    "The trainer ended before it could begin. GET /train/ has its last lines, and the server's "
+    "log all of them."
+)
 
 
 @dataclass(frozen=True)
@@ -152,7 +158,9 @@ class TrainingDesk:
         alive = status is not None and status.alive()
         if status is None or (submitted and not alive):
             status = None  # what is on disk is of an earlier training
-        shown = _of_status(status, time.time()) if status else _before_any(submitted)
+        if not submitted and _ended_early(status):
+            status = None
+        shown = _of_status(status, time.time()) if status else _without_status(submitted)
         version = self.releases.current()
         return {
             "format": FORMAT,
@@ -243,10 +251,21 @@ def _check_packages() -> None:
         )
 
 
-def _before_any(submitted: bool) -> dict[str, Any]:
+def _ended_early(status: Status | None) -> bool:
+    """Whether the last trainer of this server failed before it could say anything."""
+    last = tasks("train")[-1] if tasks("train") else {"status": ""}
+    if last["status"] != "ERROR":
+        return False
+    began = datetime.strptime(last["start_ts"], _TIME_OF_MONAILABEL).timestamp()
+    return status is None or status.started < began
+
+
+def _without_status(submitted: bool) -> dict[str, Any]:
+    """Before any training, or while one starts, or where it did not get as far as that."""
+    early = not submitted and _ended_early(None)
     return {
-        "task": tasks("train")[-1]["request"].get("model") if submitted else None,
-        "stage": "starting" if submitted else "",
+        "task": tasks("train")[-1]["request"].get("model") if submitted or early else None,
+        "stage": "starting" if submitted else "failed" if early else "",
         "step": 0,
         "total_steps": 0,
         "percent": 0.0,
@@ -256,7 +275,7 @@ def _before_any(submitted: bool) -> dict[str, Any]:
         "after": {},
         "difference": {},
         "released": False,
-        "reason": "",
+        "reason": _EARLY if early else "",
     }
 
 

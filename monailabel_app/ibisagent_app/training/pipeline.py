@@ -8,7 +8,6 @@ replacement of one small file.
 from __future__ import annotations
 
 import gc
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ import torch
 from monailabel.interfaces.datastore import Datastore
 
 from ibisagent.agent import load_agent
-from ibisagent.errors import IBISAgentError
+from ibisagent.errors import IBISAgentError, OutputNotWritable
 from ibisagent.evaluation import EvaluationSettings, evaluate
 from ibisagent.evaluation_report import write_report
 from ibisagent.machine import machine_facts
@@ -28,10 +27,8 @@ from ibisagent_app.training.device_turns import DeviceTurns
 from ibisagent_app.training.options import STAGES
 from ibisagent_app.training.progress import Reporter
 from ibisagent_app.training.room import GIB, weights_size
-from ibisagent_app.training.run_folder import TrainingFolder, open_folder
+from ibisagent_app.training.run_folder import TrainingFolder, forget_plan, open_folder
 from ibistrain.comparison import Comparison, compare
-
-logger = logging.getLogger(__name__)
 
 CURVES = (
     "loss", "reward", "learning_rate", "entropy", "kl", "mean_token_accuracy",
@@ -73,11 +70,15 @@ def train(
             _Training(plan, desk, reporter).run()
         except Stopped:
             reporter.end("stopped", _STOPPED)
+        except OutputNotWritable as error:
+            reporter.end("failed", str(error))
+            raise
         except IBISAgentError as error:
+            forget_plan(desk.workplace)
             reporter.end("failed", str(error))
             raise
         except Exception as error:
-            reporter.end("failed", f"The training failed unexpectedly ({type(error).__name__}).")
+            reporter.end("failed", _FAILED.format(type(error).__name__))
             raise
         return reporter.status.model_dump(mode="json")
     finally:
@@ -85,6 +86,10 @@ def train(
         lock.release()
 
 
+_FAILED = (
+    "The training failed unexpectedly ({}); the server's log has the details. Starting the same "
+    "training again continues it; with other options it begins anew."
+)
 _STOPPED = (
     "Somebody stopped the training. What is done is kept, the model in use is the old one; "
     "starting the same training again continues it."
@@ -102,7 +107,8 @@ class _Training:
     def run(self) -> None:
         self.reporter.begin("studies")
         folder = open_folder(self.plan, self.desk.workplace, self.desk.configuration)
-        logger.info("%s in %s", "resumed" if folder.resumed else "begun", folder.path.name)
+        if not folder.resumed:
+            self.reporter.forget_curve()
         with self._turns.training():
             episodes = self._simulate(folder)
             self._evaluate(folder, "before", self.plan.start, str(folder.prompts))

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 import psutil
@@ -60,7 +61,9 @@ class Status(BaseModel):
         if self.ended:
             return False
         try:
-            return abs(psutil.Process(self.pid).create_time() - self.process_started) < 1.0
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.process_started) < 1.0
+            return same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
 
@@ -92,8 +95,11 @@ class Reporter:
             started=time.time(),
         )
         make_folder(workplace.root)
-        workplace.curve.unlink(missing_ok=True)
         self._write()
+
+    def forget_curve(self) -> None:
+        """For a training that begins; one that goes on keeps its curve."""
+        self._workplace.curve.unlink(missing_ok=True)
 
     def begin(self, stage: str) -> None:
         """A stage begins."""
@@ -170,8 +176,9 @@ class Reporter:
             "percent": status.percent,
             **more,
         }
-        sys.stdout.write(json.dumps(line) + "\n")
-        sys.stdout.flush()
+        with suppress(OSError):  # the server that reads it may have been killed
+            sys.stdout.write(json.dumps(line) + "\n")
+            sys.stdout.flush()
 
 
 def read_status(workplace: Workplace) -> Status | None:
@@ -183,8 +190,11 @@ def read_status(workplace: Workplace) -> Status | None:
 
 
 def read_curve(workplace: Workplace) -> list[dict[str, Any]]:
-    """The logged steps, at most about `MAX_POINTS`, evenly thinned; the last one is there."""
-    points = list(_points(workplace))
+    """The logged steps, at most about `MAX_POINTS`, evenly thinned; the last one is there.
+
+    Steps that were made again after a kill are told once, as they were the last time.
+    """
+    points = list({(one.get("stage"), one.get("step")): one for one in _points(workplace)}.values())
     stride = math.ceil(len(points) / MAX_POINTS) or 1
     return points[::-1][::stride][::-1]
 

@@ -73,6 +73,11 @@ def open_folder(plan: Plan, place: Workplace, configuration: Configuration) -> T
     return TrainingFolder(place.run, manifest, resumed=False)
 
 
+def forget_plan(place: Workplace) -> None:
+    """Let the next training begin anew, as what this one was made of makes it fail."""
+    (place.run / _PLAN).unlink(missing_ok=True)
+
+
 def taught(profile: PromptProfile, names: list[str]) -> PromptProfile:
     """The profile of a model that has learnt these names too; others may take any text."""
     new = [name for name in names if find_target(name, profile.targets) is None]

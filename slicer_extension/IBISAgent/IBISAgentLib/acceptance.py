@@ -106,7 +106,7 @@ def _extent(
     low, high = np.ceil(ijk.min(axis=0) - 1e-3), np.floor(ijk.max(axis=0) + 1e-3)
     low = np.maximum(low, 0)
     high = np.minimum(high, np.array(volume.GetImageData().GetDimensions()) - 1)
-    return _box([int(value) for pair in zip(low, high) for value in pair])
+    return _box([int(value) for pair in zip(low, high, strict=True) for value in pair])
 
 
 def _box(extent: list[int]) -> Box | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import qt
 
@@ -47,7 +48,7 @@ def curve(points: Sequence[Point], colour: qt.QColor, width: int = WIDTH) -> qt.
         )
         for step, value in line
     ]
-    for (x0, y0), (x1, y1) in zip(places, places[1:]):
+    for (x0, y0), (x1, y1) in pairwise(places):
         painter.drawLine(int(x0), int(y0), int(x1), int(y1))
     painter.end()
     return picture

@@ -79,6 +79,18 @@ class Connection:
         """The user agrees to send images to this server, until Slicer is closed."""
         self._consents.add(self.url)
 
+    def connected(self) -> Worker:
+        """The worker, for what sends no images.
+
+        Raises:
+            NotConnected: No server has answered.
+        """
+        if self.worker is None or self.info is None:
+            raise NotConnected(
+                "No server is connected.", "Enter its address and press Test connection."
+            )
+        return self.worker
+
     def ready(self) -> Worker:
         """The worker, if images may be sent to its server.
 
@@ -86,17 +98,14 @@ class Connection:
             NotConnected: No server has answered.
             ConsentMissing: The user has to agree first.
         """
-        if self.worker is None or self.info is None:
-            raise NotConnected(
-                "No server is connected.", "Enter the server's address and press Connect."
-            )
+        worker = self.connected()
         if self.consent_needed():
             raise ConsentMissing(
                 f"{self.url} is not on this computer, and images are sent to it only with your "
                 "consent.",
-                "Press Run again and agree, or connect to a server on this computer.",
+                "Press the button again and agree, or connect to a server on this computer.",
             )
-        return self.worker
+        return worker
 
     def close(self) -> None:
         """End the worker's threads; the server's runs go on unless they were cancelled."""

@@ -148,3 +148,9 @@ class Unexpected(ClientError):
     """A mistake of this module; the log has the details."""
 
     code = "unexpected"
+
+
+class NothingToDo(ClientError):
+    """What was asked for makes no sense now."""
+
+    code = "nothing_to_do"

@@ -9,32 +9,30 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import slicer
 
-from . import acceptance
+from . import acceptance, label_upload
 from .client import Client
 from .connection import Connection
-from .errors import ClientError
+from .errors import Cancelled, ClientError, NothingToDo
 from .parameter import Parameters
 from .protocol import Failed
 from .request import Place, run_request
 from .run import Run, restored
 from .run_fields import Click
-from .upload import Volumes
-from .worker import Answered, Happened, Message, Refused, Rested, Sent, Worker
+from .upload import Snapshot, Volumes
+from .worker import STEADY, Answered, Happened, Message, Refused, Rested, Sent, Worker
 
 CONNECTION, RUN, MOMENTS, STATUS = "connection", "run", "moments", "status"
 """What may change: the server, the state of the run, its moments, only the status line."""
 
+_SEND_START = "send_start"
+
 POLL_SECONDS = 0.06
 """So long may one poll draw; what is left waits for the next, and the window stays alive."""
-
-
-class NothingToDo(ClientError):
-    """What was asked for makes no sense now."""
-
-    code = "nothing_to_do"
 
 
 class Logic:
@@ -98,6 +96,9 @@ class Logic:
             raise NothingToDo("A run is going on.", "Wait for it, or press Cancel.")
         snapshot = self.volumes.take(parameters.inputVolume, self.connection.url)
         request = run_request(parameters, snapshot.grid, click)
+        if parameters.startFromSegment and parameters.segmentId:
+            self._send_start(worker, snapshot)
+            request = replace(request, start_label=label_upload.START)
         self.forget_run()
         plane = parameters.plane.value
         run = Run(parameters.inputVolume, snapshot.grid, plane, clock=self._clock)
@@ -285,19 +286,34 @@ class Logic:
             self.on_change(CONNECTION)
         elif isinstance(message, Refused):
             self._refused(message)
-        elif message.command == "start" and self.run is not None:
-            if message.ticket == self.run.ticket:
-                self.run.id = self.parameters.run = message.value.run
-                self.on_change(RUN)
+        elif self.run is not None and (message.command, message.ticket) == (
+            "start",
+            self.run.ticket,
+        ):
+            self.run.id = self.parameters.run = message.value.run
+            self.on_change(RUN)
 
     def _refused(self, message: Refused) -> None:
         """A run that could not begin, or a command that the server did not take, rests."""
-        run = self.run
-        if run is not None and message.command in ("start", "click", "undo", "go_on"):
-            if message.command != "start" or message.ticket == run.ticket:
-                run.rests()
-        self.trouble = message.error
+        run, command = self.run, message.command
+        of_run = command in ("click", "undo", "go_on")
+        if run is not None and (of_run or (command == "start" and message.ticket == run.ticket)):
+            run.rests()
+        if command == _SEND_START and run is not None:
+            self.connection.worker.abort(run.ticket)
+        if not (isinstance(message.error, Cancelled) and self.trouble is not None):
+            self.trouble = message.error
         self.on_change(RUN)
+
+    def _send_start(self, worker: Worker, image: Snapshot) -> None:
+        """Send the chosen segment as the mask to start from, before the run itself."""
+        parameters = self.parameters
+        label, name = label_upload.snapshot(
+            parameters.inputVolume, parameters.segmentation, parameters.segmentId
+        )
+        tag = label_upload.START
+        send = partial(label_upload.send, image=image, label=label, tag=tag, name=name)
+        worker.call(_SEND_START, send, STEADY)
 
     def _goes_on(self, run: Run) -> None:
         self.trouble = None

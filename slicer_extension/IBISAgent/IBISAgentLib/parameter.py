@@ -56,6 +56,7 @@ class Parameters:
         lastSlice: Of a range, included.
         segmentation: Where an accepted mask goes; None: a new one.
         segmentId: Segment that an accepted mask goes into; empty: a new one.
+        startFromSegment: A run starts from the mask that this segment holds.
         followAgent: The slice view goes to where the agent works.
         agentGoesOn: After a person's click, the agent goes on.
         maxSteps: A slice's.
@@ -74,6 +75,7 @@ class Parameters:
     lastSlice: typing.Annotated[int, Minimum(0)]
     segmentation: slicer.vtkMRMLSegmentationNode
     segmentId: str
+    startFromSegment: bool
     followAgent: bool = True
     agentGoesOn: bool = True
     maxSteps: typing.Annotated[int, WithinRange(1, MAX_STEPS)] = 10

@@ -82,7 +82,7 @@ def _around(boxes: list[Box]) -> Frame | None:
         return None
     extents = np.array([box.extent for box in boxes])
     low, high = extents[:, 0::2].min(axis=0), extents[:, 1::2].max(axis=0)
-    return tuple(int(value) for pair in zip(low, high) for value in pair)  # type: ignore[return-value]
+    return tuple(int(value) for pair in zip(low, high, strict=True) for value in pair)  # type: ignore[return-value]
 
 
 def _filled(frame: Frame, boxes: list[Box]) -> Box:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import slicer
 
@@ -16,8 +18,8 @@ from .protocol import (
     SliceRecord,
     SliceStarted,
     Started,
-    StepRecord,
     Stepped,
+    StepRecord,
 )
 from .run import Run, restored
 from .upload import world_grid
@@ -46,7 +48,7 @@ def encoded(mask: np.ndarray) -> Rle:
     flat = mask.T.ravel().astype(int)
     edges = np.flatnonzero(np.diff(np.concatenate(([0], flat)))).tolist()
     ends = [0, *edges, flat.size]
-    runs = [after - before for before, after in zip(ends, ends[1:])]
+    runs = [after - before for before, after in pairwise(ends)]
     numbers = [run - (runs[n - 2] if n > 2 else 0) for n, run in enumerate(runs)]
     return Rle(mask.shape, "".join(map(_characters, numbers)))
 

@@ -64,9 +64,7 @@ class TakeOver:
         self.positive = None
         if self._interaction is not None:
             self._interaction.SetPlaceModePersistence(0)
-            self._interaction.SetCurrentInteractionMode(
-                slicer.vtkMRMLInteractionNode.ViewTransform
-            )
+            self._interaction.SetCurrentInteractionMode(slicer.vtkMRMLInteractionNode.ViewTransform)
             self._interaction = None
         if self._node is not None and self._node.GetScene() is not None:
             slicer.mrmlScene.RemoveNode(self._node)

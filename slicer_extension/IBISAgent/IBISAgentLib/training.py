@@ -13,17 +13,18 @@ from pathlib import Path
 
 import slicer
 
+from . import label_upload
 from .client import Client
 from .errors import ClientError, UnreadableAnswer
-from .logic import Logic, NothingToDo
-from .upload import Snapshot, upload, world_grid
+from .logic import Logic
 from .worker import Answered, Refused
 
 TRAINERS = ("ibisagent", "ibisagent_sft", "ibisagent_rl")
 STRATEGIES = ("ibisagent_uncertainty", "random")
-FINAL = "final"
 
-REPORT, SUBMIT, NEXT, BEGIN, END = "training", "submit", "next_study", "start_training", "stop"
+REPORT, SUBMIT, NEXT = "training", "submit", "next_study"
+BEGIN, END, BACK = "start_training", "stop_training", "roll_back"
+"""Commands, by which the worker's answers are told apart."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ class Training:
             NEXT: self._fetched,
             BEGIN: self._begun,
             END: self._begun,
+            BACK: self._begun,
         }
         for command, function in answers.items():
             logic.watchers[command] = self._watcher(command, function)
@@ -150,6 +152,14 @@ class Training:
         """
         self._do(END, Client.stop_training)
 
+    def roll_back(self) -> None:
+        """Take the model into use that was in use before.
+
+        Raises:
+            ClientError: No server is connected.
+        """
+        self._do(BACK, Client.roll_back)
+
     def next_study(self, strategy: str) -> None:
         """Fetch the study that the server would have labelled next, and show it.
 
@@ -175,30 +185,15 @@ class Training:
         Raises:
             ClientError: Nothing is chosen, the segment is empty, or no server is connected.
         """
-        parts = segmentation.GetSegmentation() if segmentation is not None else None
-        chosen = parts.GetSegment(segment) if parts is not None else None
-        if volume is None or chosen is None:
-            raise NothingToDo("No segment is chosen.", "Accept a mask first, or choose a segment.")
+        label, name = label_upload.snapshot(volume, segmentation, segment)
         connection = self._logic.connection
         connection.ready()
         image = self._logic.volumes.take(volume, connection.url)
-        voxels = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment, volume)
-        if voxels is None or not voxels.any():
-            raise NothingToDo("The segment is empty.", "Choose a segment that holds something.")
-        label, name = Snapshot(voxels.astype("uint8"), world_grid(volume)), chosen.GetName()
-
-        def send(client: Client) -> str:
-            identifier = upload(client, image)
-            with tempfile.TemporaryDirectory(prefix="ibisagent-") as folder:
-                path = Path(folder) / "label.nrrd"
-                label.write(path, compress=True)
-                client.put_label(identifier, path, FINAL, name)
-            return name
-
-        self._do(SUBMIT, send)
+        final = label_upload.FINAL
+        self._do(SUBMIT, lambda client: label_upload.send(client, image, label, final, name))
 
     def _do(self, command: str, function: Callable[[Client], object]) -> None:
-        worker = self._logic.connection.ready()
+        worker = self._logic.connection.connected()
         self.trouble, self.message = None, ""
         self.busy.add(command)
         worker.call(command, function)

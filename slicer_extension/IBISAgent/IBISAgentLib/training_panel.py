@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Callable
 
 import qt
 from slicer.i18n import tr as _
@@ -29,10 +30,13 @@ class TrainingPanel:
     Args:
         ui: The panel's widgets by name.
         logic: Of the module.
+        consent: Whether images may be sent to the server; may ask the user.
     """
 
-    def __init__(self, ui: types.SimpleNamespace, logic: Logic) -> None:
-        self._ui, self._logic = ui, logic
+    def __init__(
+        self, ui: types.SimpleNamespace, logic: Logic, consent: Callable[[], bool]
+    ) -> None:
+        self._ui, self._logic, self._consent = ui, logic, consent
         self.training = Training(logic, self.update)
         for name in TRAINERS:
             ui.trainerCombo.addItem(_TRAINERS[name])
@@ -42,6 +46,7 @@ class TrainingPanel:
         ui.nextStudyButton.connect("clicked()", self._next)
         ui.startTrainingButton.connect("clicked()", self._start)
         ui.stopTrainingButton.connect("clicked()", self._stop)
+        ui.rollBackButton.connect("clicked()", self._roll_back)
         ui.trainingSection.connect("contentsCollapsed(bool)", self._folded)
         self._timer = qt.QTimer()
         self._timer.setInterval(int(1000 * ASK_SECONDS))
@@ -62,6 +67,7 @@ class TrainingPanel:
         startable = connected and not report.running and BEGIN not in training.busy
         ui.startTrainingButton.setEnabled(startable)
         ui.stopTrainingButton.setEnabled(report.running and END not in training.busy)
+        ui.rollBackButton.setEnabled(bool(report.version) and not report.running)
         ui.modelLabel.setText(self._model(report) if training.report else "")
         ui.trainingBar.setValue(round(report.percent))
         ui.trainingBar.setVisible(report.running)
@@ -99,7 +105,8 @@ class TrainingPanel:
         segment = parameters.segmentId
         if not segment and run is not None and run.accepted is not None:
             segment = run.accepted[1]
-        self._try(lambda: self.training.submit(volume, parameters.segmentation, segment))
+        if self._consent():
+            self._try(lambda: self.training.submit(volume, parameters.segmentation, segment))
 
     def _next(self) -> None:
         self._try(lambda: self.training.next_study(STRATEGIES[self._ui.strategyCombo.currentIndex]))
@@ -110,7 +117,10 @@ class TrainingPanel:
     def _stop(self) -> None:
         self._try(self.training.stop)
 
-    def _try(self, function: object) -> None:
+    def _roll_back(self) -> None:
+        self._try(self.training.roll_back)
+
+    def _try(self, function: Callable[[], None]) -> None:
         try:
             function()
         except ClientError as error:

@@ -75,10 +75,12 @@ def test_a_label_is_capped(root, settings):
 
 
 def test_the_number_of_episodes_is_capped_without_favour(root, settings):
-    few = settings.model_copy(update={"episodes": 4, "per_label": 20})
-    tasks = plan(root, few)
-    assert len(tasks) == 4
-    assert len({(task.image.split("/")[0], task.target) for task in tasks if task.present}) > 1
+    """Two sets, one of them of one volume: each has half."""
+    whole = Sources(root, (), Catalogue(sets={}, synonyms={}))
+    few = settings.model_copy(update={"episodes": 4, "shares": ONLY_PLAIN})
+    sides = {source.item.is_held_back() for source in whole if source.image.startswith("stack")}
+    tasks = plan(root, few.model_copy(update={"held_back": sides == {True}}))
+    assert Counter(task.image.split("/")[0] for task in tasks) == {"discs": 2, "stack": 2}
 
 
 def test_a_picture_that_is_there_twice_is_asked_for_once(root, settings, tmp_path):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,6 +80,44 @@ def test_a_killed_run_gives_the_same_bytes(root, tmp_path, settings, catalogue):
     calls = []
     report = run(root, broken, settings, catalogue, on_progress=lambda n, _: calls.append(n))
     assert report.finished
+    assert shards(broken) == shards(tmp_path / "whole")
+
+
+KILL = """
+import os, signal, sys
+from pathlib import Path
+from harness.fake_tool import DiscTool
+from ibistrain.catalogue import Catalogue
+from ibistrain.simulation.run import simulate
+from ibistrain.simulation.settings import SimulationSettings
+
+def die(done, _):
+    if done == 6:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+root, out, settings = sys.argv[1:]
+catalogue = Catalogue(sets={}, synonyms={"disc": ("circle",)})
+chosen = SimulationSettings.model_validate_json(settings)
+simulate(Path(root), Path(out), chosen, DiscTool(), catalogue, on_progress=die)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+def test_a_run_that_was_really_killed_gives_the_same_bytes(root, tmp_path, settings, catalogue):
+    broken = tmp_path / "broken"
+    command = [sys.executable, "-c", KILL, str(root), str(broken), settings.model_dump_json()]
+    tests = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        timeout=200,
+        env={**os.environ, "PYTHONPATH": tests},
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-500:]
+    assert len(shards(broken)) == 1
+    assert run(root, broken, settings, catalogue).finished
+    run(root, tmp_path / "whole", settings, catalogue)
     assert shards(broken) == shards(tmp_path / "whole")
 
 

@@ -189,6 +189,7 @@ def test_accepted_mask_is_a_named_label(runs: RunClient, client: Client, tmp_pat
     stored = requests.get(f"{client.url}/datastore/?output=all", timeout=30).json()
     info = stored["objects"]["oblique"]["labels"]["final"]["info"]
     assert info["params"]["label_names"] == {"left kidney": 1}
+    assert info["label_info"] == [{"name": "left kidney", "idx": 1}]
     assert info["params"]["run"] == run
     answer = requests.get(f"{client.url}/datastore/label?label=oblique&tag=final", timeout=30)
     path = tmp_path / "label.nrrd"

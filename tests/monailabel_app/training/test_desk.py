@@ -195,6 +195,18 @@ def test_a_training_that_was_killed(desk, store):
     desk.check_idle()
 
 
+def test_a_trainer_that_ended_before_it_could_say_anything(desk, store, started):
+    started |= {"status": "ERROR", "start_ts": "2026-01-01 10:00:00"}
+
+    report = desk.report(store)
+
+    assert (report["running"], report["stage"]) == (False, "failed")
+    assert (report["task"], "before it could begin" in report["reason"]) == ("ibisagent_sft", True)
+
+    Reporter(desk.workplace, "ibisagent", STAGES).end("failed", "The disk is full.")
+    assert desk.report(store)["reason"] == "The disk is full."
+
+
 def test_what_an_earlier_training_left_is_not_shown_of_a_new_one(desk, store, started):
     Reporter(desk.workplace, "ibisagent", STAGES).end("done", "Released.", released=True)
 

@@ -104,6 +104,38 @@ def test_a_long_curve_is_thinned_out_and_keeps_its_end(place):
     assert curve[-1]["step"] == count - 1
 
 
+def test_steps_that_were_made_again_are_told_once(place):
+    Reporter(place, "ibisagent", STAGES)
+    steps = [(1, 0.9), (2, 0.8), (3, 0.7), (2, 0.85), (3, 0.75)]
+    place.curve.write_text("".join(f'{{"step": {n}, "loss": {loss}}}\n' for n, loss in steps))
+
+    assert [point["loss"] for point in read_curve(place)] == [0.9, 0.85, 0.75]
+
+
+def test_a_training_that_begins_forgets_the_curve_before(place):
+    reporter = Reporter(place, "ibisagent", STAGES)
+    reporter.begin("sft")
+    reporter.step(1, 2, {"loss": 1.0})
+    Reporter(place, "ibisagent", STAGES)
+    assert read_curve(place)
+
+    reporter.forget_curve()
+    assert read_curve(place) == []
+
+
+def test_where_nobody_reads_any_more_training_goes_on(place, monkeypatch):
+    class Broken:
+        def write(self, text):
+            raise BrokenPipeError
+
+    reporter = Reporter(place, "ibisagent", STAGES)
+    monkeypatch.setattr("sys.stdout", Broken())
+    reporter.begin("sft")
+    monkeypatch.undo()
+
+    assert read_status(place).stage == "sft"
+
+
 def test_a_half_written_line_is_no_point(place):
     Reporter(place, "ibisagent", STAGES)
     place.curve.write_text('{"step": 1, "loss": 1}\n{"step": 2, "lo')

@@ -1,6 +1,6 @@
 """The whole of it on a real server, in order: refusals, a kill, a stop, a release, a roll-back.
 
-The embedded policy knows no "disc". After training it does, without a restart.
+The embedded policy knows no "lantern", a bright disc. After training it does, without a restart.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from training_server import Trainings, write_app
 
 from demo.server import Server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 SIZE = 56
+NAME = "lantern"
 ACCEPTED, MORE = 6, 2
 OPTIONS = {
     "max_steps": 80, "batch_size": 4, "learning_rate": 1e-3, "episodes": 40, "max_questions": 8,
@@ -50,7 +51,7 @@ def trainings(tmp_path_factory) -> Iterator[Trainings]:
         yield Trainings(server, app, studies)
 
 
-def submit(trainings, tmp_path, number, name="disc"):
+def submit(trainings, tmp_path, number, name=NAME):
     """As the stock client submits a label."""
     label = tmp_path / f"label{number}.png"
     sitk.WriteImage(sitk.GetImageFromArray(disc().astype(np.uint8)), str(label))
@@ -96,13 +97,13 @@ def test_the_stock_client_finds_what_it_shows(trainings):
 
 def test_a_label_without_a_name_is_refused_until_it_has_one(trainings, tmp_path):
     for number in range(ACCEPTED):
-        submit(trainings, tmp_path, number, name="Segment_1" if number == 2 else "disc")
+        submit(trainings, tmp_path, number, name="Segment_1" if number == 2 else NAME)
     assert_refused(trainings.start("ibisagent_sft"), 409, "unnamed_label", "study2")
 
     submit(trainings, tmp_path, 2)
 
     assert trainings.report()["studies"]["final"] == ACCEPTED
-    assert_refused(trainings.infer("the disc", "study0"), 422, "unknown_prompt")
+    assert_refused(trainings.infer(f"the {NAME}", "study0"), 422, "unknown_prompt")
 
 
 def test_a_killed_training_leaves_the_old_model_in_use(trainings):
@@ -126,14 +127,15 @@ def test_a_killed_training_leaves_the_old_model_in_use(trainings):
     assert (report["stage"], report["released"]) == ("interrupted", False)
     assert report["model"]["version"] == ""
     assert list((trainings.app / "model" / "training" / "run" / "sft").glob("checkpoint-*"))
-    assert_refused(trainings.infer("the disc", "study0"), 422, "unknown_prompt")
+    assert_refused(trainings.infer(f"the {NAME}", "study0"), 422, "unknown_prompt")
 
 
 def test_a_stopped_training_has_gone_on_from_its_checkpoint(trainings):
     started = trainings.start("ibisagent_sft", **OPTIONS)
     assert started.status_code == 200, started.text
-    report = trainings.wait(lambda report: report["stage"] == "sft" and report["step"] >= 5)
-    assert report["curve"][0]["step"] > 5, "it began anew"
+    report = trainings.wait(lambda report: report["stage"] == "sft" and report["step"] >= 1)
+    assert report["step"] > 8, "it began anew"
+    assert report["curve"][0]["step"] == 1
 
     assert trainings.call("POST", "/ibisagent/training/stop").status_code == 200
     report = trainings.wait_for_end()
@@ -157,11 +159,11 @@ def test_a_better_model_is_in_use_without_a_restart(trainings):
     assert stats["best_metric"] == pytest.approx(report["after"]["dice"])
     assert stats["total_time"] > 0
 
-    answer = trainings.infer("the disc", f"study{ACCEPTED}")
+    answer = trainings.infer(f"the {NAME}", f"study{ACCEPTED}")
     assert answer.status_code == 200, answer.text
     assert answer.json()["found"]
     card = trainings.app / "model" / "versions" / "0001" / "README.md"
-    assert "disc" in card.read_text(encoding="utf-8")
+    assert NAME in card.read_text(encoding="utf-8")
     assert not (trainings.app / "model" / "training" / "run").exists()
 
 
@@ -183,7 +185,7 @@ def test_the_strategy_answers_while_the_server_goes_on(trainings):
 def test_scores_are_kept_with_the_images(trainings):
     assert trainings.call("POST", "/scoring/ibisagent_dice", json={}).status_code == 200
 
-    end = time.monotonic() + 240
+    end = time.monotonic() + 900
     while trainings.call("GET", "/scoring/").json()["status"] in ("SUBMITTED", "RUNNING"):
         assert time.monotonic() < end
         time.sleep(1)
@@ -201,4 +203,4 @@ def test_the_model_before_can_be_taken_back(trainings):
 
     assert answer.status_code == 200, answer.text
     assert answer.json()["model"]["version"] == ""
-    assert_refused(trainings.infer("the disc", "study0"), 422, "unknown_prompt")
+    assert_refused(trainings.infer(f"the {NAME}", "study0"), 422, "unknown_prompt")

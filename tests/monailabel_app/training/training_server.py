@@ -63,7 +63,7 @@ class Trainings:
     def start(self, task: str, **options: Any) -> requests.Response:
         return self.call("POST", f"/train/{task}", json=options)
 
-    def wait(self, until: Callable[[dict[str, Any]], bool], seconds: float = 240) -> dict[str, Any]:
+    def wait(self, until: Callable[[dict[str, Any]], bool], seconds: float = 900) -> dict[str, Any]:
         """Ask until something is so; fails with what was last told."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -73,7 +73,7 @@ class Trainings:
             time.sleep(0.3)
         raise AssertionError(f"waited {seconds} s; at last: {report}\n{self.server.log_tail()}")
 
-    def wait_for_end(self, seconds: float = 280) -> dict[str, Any]:
+    def wait_for_end(self, seconds: float = 900) -> dict[str, Any]:
         return self.wait(lambda report: not report["running"], seconds)
 
     def infer(self, prompt: str, image: str) -> requests.Response:

@@ -1,9 +1,9 @@
 """Who is asked for what: the list of episodes to be played, drawn before the first is.
 
 Of each picture every target is a candidate, and a few targets that are not there. A candidate
-whose subject has the same picture with the same truth already is left out. Each target of a set
-has its turn, round by round, and within it each subject, up to the cap; so neither a common
-label nor a subject with many slices crowds out the others.
+whose subject has the same picture with the same truth already is left out. Each set has its turn,
+round by round, within it each target, up to the cap, and within that each subject; so neither a
+set of many labels, nor a common label, nor a subject with many slices crowds out the others.
 """
 
 from __future__ import annotations
@@ -135,10 +135,15 @@ def _digest(item: OpenItem, one: Candidate) -> bytes:
 
 
 def _in_turn(candidates: Sequence[Candidate], cap: int, rng: Random) -> list[Candidate]:
-    """Every target in turn, and within it every subject in turn, at most `cap` of a target."""
-    labels = _grouped(candidates, lambda one: one.label, rng)
-    queues = [_round_robin(_grouped(own, lambda one: one.subject, rng))[:cap] for own in labels]
-    return _round_robin(queues)
+    """Every set in turn, within it every target, at most `cap` times, within that every subject."""
+    sets: list[list[Candidate]] = []
+    for own in _grouped(candidates, lambda one: one.label[0], rng):
+        targets = [
+            _round_robin(_grouped(same, lambda one: one.subject, rng))[:cap]
+            for same in _grouped(own, lambda one: one.label, rng)
+        ]
+        sets.append(_round_robin(targets))
+    return _round_robin(sets)
 
 
 def _grouped(

@@ -1,0 +1,51 @@
+"""The comparison's arithmetic and its plot; the figures come from ``make bench-quality``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import quality  # noqa: E402
+from ibistrain.corpus import LabelledPicture  # noqa: E402
+
+
+def picture(left: int) -> LabelledPicture:
+    labels = np.zeros((50, 100), np.uint8)
+    labels[10:20, left : left + 10] = 1
+    rgb = np.repeat((200 * labels)[..., None], 3, 2)
+    return LabelledPicture("blobs", f"s{left}", f"p{left}", rgb, labels, {"square": (1,)}, False)
+
+
+def test_the_mean_box_is_in_shares_of_the_picture() -> None:
+    boxes = quality.mean_boxes([picture(20), picture(40)])
+    assert boxes["square"] == pytest.approx([0.30, 0.20, 0.39, 0.38])
+
+
+def test_the_whole_comparison_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(quality, "load_corpus", lambda *_, **__: [picture(30)])
+    out, plot = tmp_path / "results.json", tmp_path / "plot.png"
+    arguments = ["--data", str(tmp_path), "--out", str(out), "--plot", str(plot), "--each", "1"]
+    assert quality.main(arguments) == 0
+    report = json.loads(out.read_text())
+    assert report["n"] == report["labels"] == 1
+    assert len(report["annotator"]["dice_after_clicks"]) == 8
+    assert set(report["ways"]) == {
+        "agent",
+        "constant click",
+        "random click",
+        "constant box, untrained tool",
+    }
+    assert report["ways"]["constant click"]["first_click_hits"] == 1
+    assert report["command"].endswith(" ".join(arguments))
+    assert np.asarray(Image.open(plot)).std() > 5
+    assert "annotator" in capsys.readouterr().out
