@@ -98,9 +98,12 @@ def _latency(url: str, prompt: str) -> dict[str, Any]:
 
     second = threading.Thread(target=ask)
     second.start()
-    ages = [age for _, age in watcher.follow(run)]
+    told = list(watcher.follow(run))
     done.set()
     second.join()
+    last, ages = told[-1][0], [age for _, age in told]
+    if last["event"] == "failed":
+        raise ServerFailed(f"The run failed: {last['message']} {last['fix']}", "")
     alone, loaded = quantiles(quiet), quantiles(others)
     return {
         "event_age": quantiles(ages),
@@ -184,12 +187,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--conf", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"), help="setting"
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options.command = " ".join(["benchmarks/runs.py", *given])
+    return options
 
 
 def _report(options: argparse.Namespace, load: float, results: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "command": "make bench-server",
+        "command": options.command,
         "version": __version__,
         "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "prompt": options.prompt,

@@ -39,6 +39,15 @@ class Times:
         """The middle one, which a hiccup of the machine does not move."""
         return statistics.median(self.seconds)
 
+    def pace(self, device: str) -> float:
+        """What ratios are made of: on a CPU its own median, as other programs stretch the clock.
+
+        Args:
+            device: Where the work was done; a GPU's is not in this process's seconds.
+        """
+        alone = self.cpu and device == "cpu"
+        return statistics.median(self.cpu) if alone else self.median
+
     def as_json(self) -> dict[str, Any]:
         """Median, extremes and number; the median of the processor's seconds where known."""
         values = {"median": self.median, "min": min(self.seconds), "max": max(self.seconds)}

@@ -140,11 +140,11 @@ def _rollouts(
         tool.set_image(task.rgb)  # embeddings are cached: groups act on the same pictures
     batched = _played(policy, tool, [tasks])
     single = _played(policy, tool, [[task] for task in tasks])
-    ratio = batched["episodes_per_second"] / single["episodes_per_second"]
+    rate = "policy_turns_per_second"  # episodes differ in length, as replies are drawn
     return {
         "batched": batched,
         "one_by_one": single,
-        "batched_to_one_by_one": round(ratio, 3),
+        "policy_batched_to_one_by_one": round(batched[rate] / single[rate], 3),
         "max_turns": MAX_TURNS,
     }
 
@@ -152,7 +152,7 @@ def _rollouts(
 def _played(
     policy: LocalPolicy, tool: SegmentationTool, groups: Sequence[Sequence[Task]]
 ) -> dict[str, Any]:
-    began, episodes = time.perf_counter(), 0
+    began, episodes, turns = time.perf_counter(), 0, 0
     policy_seconds = tool_seconds = 0.0
     for group in groups:
         played = [
@@ -164,14 +164,16 @@ def _played(
         steps = [step for episode in played for step in episode.steps]
         policy_seconds += sum(step.policy_seconds for step in steps)
         tool_seconds += sum(step.tool_seconds for step in steps)
-        episodes += len(played)
+        episodes, turns = episodes + len(played), turns + len(steps)
     seconds = time.perf_counter() - began
     shares = {"policy": policy_seconds, "tool": tool_seconds}
     shares["environment"] = seconds - sum(shares.values())
     return {
         "episodes_per_second": round(episodes / seconds, 3),
-        "shares": {name: round(part / seconds, 3) for name, part in shares.items()},
+        "policy_turns_per_second": round(turns / policy_seconds, 3),
+        "shares": {name: round(part / seconds, 4) for name, part in shares.items()},
         "n": episodes,
+        "turns": turns,
     }
 
 
@@ -207,7 +209,7 @@ def _rl(
 
 def _report(options: argparse.Namespace, load: float, results: dict[str, Any]) -> dict[str, Any]:
     return {
-        "command": "make bench-training",
+        "command": f"benchmarks/training.py --set {options.set} --episodes {options.episodes}",
         "version": __version__,
         "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "setting": {

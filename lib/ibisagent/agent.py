@@ -9,6 +9,8 @@ from ibisagent.policies.base import Policy
 from ibisagent.prompts import PromptProfile, load_profile
 from ibisagent.tools import load_tool
 from ibisagent.tools.base import SegmentationTool
+from ibisagent.tools.weights import tool_source
+from ibisagent.torch_device import resolve_device
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,22 @@ def load_agent(
 ) -> Agent:
     """Load an agent by configuration strings.
 
+    What is wrong with the tool, the device or the prompt profile is found before the policy is
+    loaded, which may be a matter of minutes and of gigabytes to fetch.
+
     Args:
         policy: See `ibisagent.policies.load_policy`.
         tool: See `ibisagent.tools.load_tool`.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``, for both.
         prompts: Prompt profile by name or file; empty for the profile that the checkpoint
             brings, or the default one where it brings none.
+
+    Raises:
+        IBISAgentError: Whatever `load_policy`, `load_tool` and `load_profile` raise.
     """
+    tool_source(tool)
+    resolve_device(device)
+    chosen = load_profile(prompts) if prompts else None
     loaded = load_policy(policy, device)
-    profile = load_profile(prompts) if prompts else loaded.profile or load_profile()
+    profile = chosen or loaded.profile or load_profile()
     return Agent(loaded, load_tool(tool, device), profile)

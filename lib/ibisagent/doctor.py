@@ -16,9 +16,11 @@ from packaging.utils import canonicalize_name
 from ibisagent.doctor_facts import TRACKING, Facts
 from ibisagent.doctor_reach import check_endpoint, check_server
 from ibisagent.doctor_weights import check_policy_weights, check_tool_weights
+from ibisagent.errors import InvalidRequest
 from ibisagent.finding import Finding, Level
 from ibisagent.machine_profile import Needs
 from ibisagent.policies import ENDPOINT
+from ibisagent.policies.policy_spec import PolicySpec
 
 LEADS = {"server": "monailabel", "train": "peft", "demo": "nilearn"}
 """Extra -> the package whose presence shows that the extra is wanted."""
@@ -49,16 +51,19 @@ def examine(plan: Plan, facts: Facts) -> list[Finding]:
     """Everything there is to say about a machine, in the order in which to mend it."""
     findings = [check_python(facts), *check_packages(facts), check_torch(facts)]
     findings += [*check_own_packages(plan, facts), check_gpu(plan, facts)]
-    weights = [check_tool_weights(plan.tool)]
-    if plan.policy.startswith(ENDPOINT):
-        findings.append(check_endpoint(plan.policy.removeprefix(ENDPOINT)))
-    else:
-        weights.append(check_policy_weights(plan.policy))
+    weights = [check_tool_weights(plan.tool), check_policy(plan.policy)]
     to_fetch = any(finding.level is Level.WARN for finding in weights)
     findings += [*weights, check_disk(plan, facts, to_fetch), *check_tracking(facts)]
     if plan.server:
         findings.append(check_server(plan.server))
     return findings
+
+
+def check_policy(policy: str) -> Finding:
+    """Whether the policy's weights are here, or the server that has them answers."""
+    if policy.startswith(ENDPOINT):
+        return check_endpoint(policy.removeprefix(ENDPOINT))
+    return check_policy_weights(policy)
 
 
 def check_python(facts: Facts) -> Finding:
@@ -86,14 +91,21 @@ def check_packages(facts: Facts) -> Iterator[Finding]:
 
 
 def check_own_packages(plan: Plan, facts: Facts) -> Iterator[Finding]:
-    """Whether the optional packages of the machine profile are there."""
-    for package in plan.needs.packages:
+    """Whether the packages that machine profile and policy ask for by name are there."""
+    for package in dict.fromkeys([*plan.needs.packages, *_packages_of(plan.policy)]):
         version = facts.versions.get(canonicalize_name(package))
         if version is None:
             fix = f"Run `uv pip install {package}`."
-            yield Finding(package, Level.FAIL, "needed by the profile, not installed", fix)
+            yield Finding(package, Level.FAIL, "needed by profile or policy, not installed", fix)
         else:
             yield Finding(package, Level.OK, version)
+
+
+def _packages_of(policy: str) -> tuple[str, ...]:
+    try:
+        return PolicySpec.parse(policy).packages
+    except InvalidRequest:  # the finding about the policy says so
+        return ()
 
 
 def check_torch(facts: Facts) -> Finding:

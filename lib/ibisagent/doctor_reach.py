@@ -10,6 +10,7 @@ import httpx2
 from ibisagent.errors import IBISAgentError
 from ibisagent.finding import Finding, Level
 from ibisagent.policies.endpoint_address import EndpointAddress
+from ibisagent.policies.policy_spec import PolicySpec
 
 SECONDS = 10.0
 MODEL = "ibisagent"
@@ -20,11 +21,12 @@ def check_endpoint(address: str) -> Finding:
     """Ask a policy's server for its models.
 
     Args:
-        address: ``ADDRESS#MODEL``. The token is read from ``IBISAGENT_API_KEY``.
+        address: ``ADDRESS#MODEL``, perhaps with options, see `PolicySpec`. The token is read from
+            ``IBISAGENT_API_KEY``.
     """
     name = "policy server"
     try:
-        where = EndpointAddress.parse(address)
+        where = EndpointAddress.parse(PolicySpec.parse(address).where)
     except IBISAgentError as error:
         return Finding.of(name, error)
     token = os.environ.get("IBISAGENT_API_KEY", "")

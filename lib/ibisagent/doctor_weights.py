@@ -9,6 +9,7 @@ from ibisagent.errors import IBISAgentError
 from ibisagent.finding import Finding, Level
 from ibisagent.policies import EMBEDDED, embedded_checkpoint
 from ibisagent.policies.checkpoint_source import CheckpointSource
+from ibisagent.policies.policy_spec import PolicySpec
 from ibisagent.tools.weights import tool_source
 
 
@@ -16,9 +17,10 @@ def check_policy_weights(spec: str) -> Finding:
     """Look for a policy that runs here, see `ibisagent.policies.load_policy`."""
     name = "policy weights"
     try:
-        if spec == EMBEDDED:
+        where = PolicySpec.parse(spec).where
+        if where == EMBEDDED:
             return _in_folder(name, embedded_checkpoint())
-        source = CheckpointSource.parse(spec)
+        source = CheckpointSource.parse(where)
     except IBISAgentError as error:
         return Finding.of(name, error)
     return _at(name, source)

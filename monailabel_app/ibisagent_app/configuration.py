@@ -13,6 +13,7 @@ from ibisagent.errors import InvalidRequest, ModelNotFound
 from ibisagent.machine_profile import load_machine_profile
 from ibisagent.policies import EMBEDDED, ENDPOINT, embedded_checkpoint
 from ibisagent.policies.checkpoint_source import FORMS, CheckpointSource
+from ibisagent.policies.policy_spec import OPTIONS, PolicySpec
 from ibisagent.prompts import PROFILE_FILE, PromptProfile, load_profile
 from ibisagent.tools.weights import FORMS as TOOL_FORMS
 from ibisagent.tools.weights import tool_source
@@ -41,7 +42,7 @@ class Configuration(BaseModel):
     policy: str = Field(
         default=EMBEDDED,
         min_length=1,
-        description=f"'embedded', {FORMS}, or endpoint:ADDRESS#MODEL.",
+        description=f"'embedded', {FORMS}, or endpoint:ADDRESS#MODEL; {OPTIONS}.",
     )
     tool: str = Field(
         default="embedded",
@@ -108,6 +109,7 @@ def read_configuration(conf: Mapping[str, str]) -> Configuration:
     if machine:  # first, as it says best what is missing
         machine.require_machine(configuration.policy, configuration.tool, configuration.device)
     resolve_device(configuration.device)
+    PolicySpec.parse(configuration.policy).require_packages()
     checkpoint_folder(configuration)
     tool_source(configuration.tool)
     parse_origins(configuration.cors_origins)
@@ -120,7 +122,7 @@ def checkpoint_folder(configuration: Configuration) -> Path | None:
     Raises:
         ModelNotFound: There is no such folder, or it holds no checkpoint.
     """
-    policy = configuration.policy
+    policy = PolicySpec.parse(configuration.policy).where
     if policy == EMBEDDED:
         return embedded_checkpoint()
     if policy.startswith(ENDPOINT):
@@ -168,9 +170,10 @@ def public_name(spec: str) -> str:
     """A policy or tool without paths and addresses, which are the server's own business."""
     if spec.startswith(ENDPOINT):
         return "a model server"
-    kind, _, place = spec.rpartition(":")
+    where, asked, options = spec.partition("?")
+    kind, _, place = where.rpartition(":")
     name = Path(place).name if kind or Path(place).exists() else place
-    return f"{kind} {name}".strip()
+    return f"{kind} {name}".strip() + asked + options
 
 
 def _first_paragraph(folder: Path | None) -> str:

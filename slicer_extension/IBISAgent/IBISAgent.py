@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import qt
 import slicer
 import vtk
@@ -13,7 +16,7 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 
-from IBISAgentLib import parameter, self_test
+from IBISAgentLib import parameter, sample_data, self_test
 from IBISAgentLib.logic import Logic
 from IBISAgentLib.widget import Panel
 
@@ -89,6 +92,12 @@ class IBISAgentWidget(ScriptedLoadableModuleWidget):
         if self.panel is not None:
             self.panel.close()
             self.panel = None
+
+    def onReload(self) -> None:
+        """Developer mode's Reload: also the files of the library."""
+        for name in [name for name in sys.modules if name.partition(".")[0] == "IBISAgentLib"]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
 
     def _take_scene(self) -> None:
         parameters = parameter.Parameters(parameter.parameter_node())

@@ -50,3 +50,20 @@ def test_each_part_is_checked(checkpoint: Path, tmp_path: Path) -> None:
         load_agent(policy=str(checkpoint), device="cuda:99")
     with pytest.raises(InvalidProfile):
         load_agent(policy=str(checkpoint), device="cpu", prompts="nonsense")
+
+
+def test_what_is_cheap_to_check_is_checked_before_the_policy_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def load(*_: object) -> None:
+        pytest.fail("the policy was loaded")
+
+    monkeypatch.setattr("ibisagent.agent.load_policy", load)
+    with pytest.raises(InvalidRequest):
+        load_agent(tool="scissors")
+    with pytest.raises(ModelNotFound):
+        load_agent(tool="sam:vit_b:nowhere.pth")
+    with pytest.raises(InvalidProfile):
+        load_agent(prompts="nonsense")
+    with pytest.raises(DeviceUnavailable):
+        load_agent(device="cuda:99")

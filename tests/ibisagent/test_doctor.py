@@ -190,3 +190,10 @@ def test_servers_are_asked_where_they_are_named() -> None:
     assert found["policy server"].level is FAIL
     assert found["MONAI Label server"].level is FAIL
     assert "policy weights" not in found
+
+
+def test_an_option_of_the_policy_needs_its_packages() -> None:
+    findings = list(check_own_packages(Plan(policy="owner/model?four_bit=true"), HEALTHY))
+    assert [finding.name for finding in findings] == ["bitsandbytes", "accelerate"]
+    assert findings[0].fix == "Run `uv pip install bitsandbytes`."
+    assert not list(check_own_packages(Plan(policy="owner/model?bits=4"), HEALTHY))

@@ -68,3 +68,11 @@ def test_what_is_nowhere_is_a_failure_with_its_fix() -> None:
 
 def test_the_embedded_tool_is_here() -> None:
     assert check_tool_weights("embedded").level is Level.OK
+
+
+def test_a_policys_options_are_not_part_of_its_name(tmp_path: Path) -> None:
+    write(tmp_path, *SHARDS)
+    assert check_policy_weights(f"{tmp_path}?max_pixels=262144").level is Level.OK
+    finding = check_policy_weights(f"{tmp_path}?bits=4")
+    assert finding.level is Level.FAIL
+    assert "four_bit=true" in finding.fix

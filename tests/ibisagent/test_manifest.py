@@ -53,6 +53,12 @@ def test_labels_of_an_item_come_before_those_of_the_manifest(folder):
     assert load_manifest(path).labels == ("aorta",)
 
 
+def test_an_item_may_name_its_subject(folder):
+    path = describe(folder, [{**PICTURE, "subject": "ann"}], labels={"1": "liver"})
+
+    assert load_manifest(path).items[0].subject == "ann"
+
+
 def test_instances_are_one_target(folder):
     path = describe(folder, [PICTURE], labels={">0": "nucleus (instance id)"})
 

@@ -10,10 +10,16 @@ from ibisagent.errors import (
     IBISAgentError,
     InvalidProfile,
     InvalidRequest,
+    MissingPackage,
     ModelNotFound,
 )
 from ibisagent.prompts import load_profile
-from ibisagent_app.configuration import describe, load_profile_of, read_configuration
+from ibisagent_app.configuration import (
+    checkpoint_folder,
+    describe,
+    load_profile_of,
+    read_configuration,
+)
 
 
 @pytest.fixture
@@ -40,6 +46,19 @@ def test_hub_name_needs_no_folder() -> None:
 def test_endpoint_is_not_shown_to_clients() -> None:
     configuration = read_configuration({"policy": "endpoint:http://gpu-box:8000/v1#ibis"})
     assert "gpu-box" not in describe(configuration, load_profile_of(configuration))
+
+
+def test_options_of_the_policy(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configuration = read_configuration({"policy": f"{checkpoint}?max_pixels=262144"})
+    assert checkpoint_folder(configuration) == checkpoint
+    description = describe(configuration, load_profile_of(configuration))
+    assert "kidneys-7b?max_pixels=262144" in description
+    assert str(checkpoint.parent) not in description
+    with pytest.raises(InvalidRequest, match="option 'bits'"):
+        read_configuration({"policy": f"{checkpoint}?bits=4"})
+    monkeypatch.setattr("ibisagent.policies.optional_package.find_spec", lambda name: None)
+    with pytest.raises(MissingPackage, match="bitsandbytes"):
+        read_configuration({"policy": f"{checkpoint}?four_bit=true"})
 
 
 def test_unknown_key_is_warned_of(checkpoint: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -211,6 +211,18 @@ def test_hidden_when_accepted_and_back_when_looked_at(application) -> None:
     assert is_green(window.picture()[at])
 
 
+def test_a_forgotten_run_leaves_nothing_behind(application) -> None:
+    run = shown_run(application)
+    window = SliceViewWindow(application, "Red")
+    run.show(1)
+    at = window.pixel(world(run, (centre(run)[0] + 8, centre(run)[1])))
+    assert is_red(window.picture()[at])
+    run.display.remove()
+    picture = window.picture()
+    assert not is_red(picture[at])
+    assert not any(is_green(pixel) for pixel in picture.reshape(-1, 3)[::7])
+
+
 def test_not_following_leaves_the_view_alone(application) -> None:
     volume = volume_node(slicer, phantom())
     application.show(volume)

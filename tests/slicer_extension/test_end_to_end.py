@@ -19,7 +19,7 @@ from demo.server import Server
 
 CT = "vol_totalseg_ct_mr/volumes/ct_3mm.nii.gz"
 LABELS = "vol_totalseg_ct_mr/volumes/ct_3mm_seg.nii.gz"
-SPLEEN = 1
+LEFT_KIDNEY = 3
 """Value in the label file."""
 
 
@@ -42,7 +42,7 @@ def test_a_prompt_becomes_a_segment(data_dir: Path, tmp_path: Path) -> None:
         _scroll_to(volume, index)
         module.connect(server.url)
         assert module.ui.policyLabel.text
-        module.ui.promptCombo.setEditText("the spleen")
+        module.ui.promptCombo.setEditText("the left kidney")
         module.ui.runButton.click()
         module.wait(lambda: not module.logic.busy, 600)
         assert module.logic.trouble is None, module.logic.trouble
@@ -64,9 +64,9 @@ def test_a_prompt_becomes_a_segment(data_dir: Path, tmp_path: Path) -> None:
 
 
 def _largest_slice(labels: Path) -> int:
-    """The axial slice that shows most of the spleen."""
+    """The axial slice that shows most of the left kidney."""
     array = sitk.GetArrayFromImage(sitk.ReadImage(str(labels)))
-    return int((array == SPLEEN).sum(axis=(1, 2)).argmax())
+    return int((array == LEFT_KIDNEY).sum(axis=(1, 2)).argmax())
 
 
 def _scroll_to(volume: object, index: int) -> None:

@@ -93,8 +93,9 @@ def test_self_test_passes_from_the_packed_tree(build: Path, packed: Path) -> Non
 
 
 def test_module_tests_pass_from_the_packed_tree(packed: Path) -> None:
-    """Logic, display and widget, with every file of theirs taken from the package."""
-    tests = [f"slicer_extension/{name}.py" for name in ("test_run", "test_display", "test_widget")]
+    """Run, timeline, module and panel, with every file of theirs taken from the package."""
+    names = ("test_run", "test_timeline", "test_module", "test_ui_file")
+    tests = [f"slicer_extension/{name}.py" for name in names]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
     said = run(*command, folder=TESTS, IBISAGENT_MODULE=str(packed), PYTHONDONTWRITEBYTECODE="1")
     assert re.search(r"\d+ passed", said)

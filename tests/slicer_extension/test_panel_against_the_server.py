@@ -132,6 +132,7 @@ def test_stepping_in_stepping_back_and_going_on(module: Module) -> None:
     moment = module.logic.run.story.moments[-1]
     assert (moment.author, moment.kind, moment.ijk) == ("human", "negative", (12, 30, BALL[2]))
     assert module.ui.stepsTable.item(2, 5).text() == "you"
+    assert module.ui.stepsTable.item(2, 2).text() == "Your click: this does not belong to it."
     module.ui.undoButton.click()
     module.wait(lambda: len(module.logic.run.story.moments) == 4)
     rest(module)
@@ -164,13 +165,15 @@ def test_a_click_beside_the_volume_is_refused_in_words(module: Module) -> None:
 
 
 def test_cancelling_keeps_what_stands(module: Module) -> None:
-    module.ui.promptCombo.setEditText("wander")
+    prompt = prompt_for(module.parameters.inputVolume, BALL)
+    module.ui.promptCombo.setEditText(f"wait 5 {prompt}")  # and again before it is content
     module.ui.runButton.click()
-    module.wait(lambda: module.logic.run is not None and len(module.logic.run.story.moments) > 1)
+    module.wait(lambda: bool(module.logic.run.story.moments), 60)
     module.ui.cancelButton.click()
     rest(module)
     assert module.ui.statusLabel.text.startswith("Cancelled after")
-    assert module.logic.run.story.moments
+    assert len(module.logic.run.story.moments) == 1
+    assert module.ui.acceptButton.enabled
 
 
 def test_the_volume_is_sent_once(module: Module, server: Server) -> None:

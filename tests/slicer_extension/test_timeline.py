@@ -62,8 +62,9 @@ def test_removing_leaves_nothing(run) -> None:
     before = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSequenceNode")
     run.display.remove()
     assert before == 2
-    for kind in ("SequenceNode", "SequenceBrowserNode", "SegmentationNode", "MarkupsFiducialNode"):
-        assert slicer.mrmlScene.GetNumberOfNodesByClass(f"vtkMRML{kind}") == 0
+    kinds = ("Sequence", "SequenceBrowser", "Segmentation", "MarkupsFiducial")
+    for kind in (*kinds, "SegmentationDisplay", "MarkupsFiducialDisplay", "SegmentationStorage"):
+        assert slicer.mrmlScene.GetNumberOfNodesByClass(f"vtkMRML{kind}Node") == 0
 
 
 def test_a_saved_scene_replays(run, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_the_section_shows_model_figures_and_curve(connected: Module) -> None:
     open_section(connected)
     ui = connected.ui
     assert "<b>2</b>" in ui.modelLabel.text
-    assert "7 final labels, 5 needed" in ui.modelLabel.text
+    assert "final labels: 7, at least 5 needed" in ui.modelLabel.text
     assert ui.trainingStatusLabel.text == "The new model is better and in use."
     assert shown(ui.curveLabel)
     assert shown(ui.comparisonLabel)

@@ -20,6 +20,8 @@ INFO = {
     "policy": "local:embedded",
     "tool": "litemedsam",
     "examples": ["the left kidney", "the spleen"],
+    "knows": ["liver", "spleen"],
+    "limits": {"max_steps": 12},
 }
 
 
@@ -61,10 +63,13 @@ def test_connecting_tells_who_answers(module: Module, server) -> None:
     assert module.ui.policyLabel.text == "local:embedded"
     assert module.ui.toolLabel.text == "litemedsam"
     assert module.ui.examplesButton.enabled
-    action = module.ui.examplesButton.menu().actions()[1]
-    action.trigger()
+    menu = module.ui.examplesButton.menu()
+    menu.actions()[1].trigger()
     assert module.ui.promptCombo.currentText == "the spleen"
     assert module.parameters.prompt == "the spleen"
+    menu.actions()[-1].menu().actions()[0].trigger()
+    assert module.parameters.prompt == "liver"
+    assert module.ui.maxStepsSpin.maximum == 12
 
 
 def test_nothing_is_sent_before_the_button_is_pressed(module: Module, server) -> None:

@@ -105,6 +105,40 @@ def embedded(
 
 
 @app.command()
+def tool(
+    data: Data,
+    out: Out,
+    pictures: Annotated[int, typer.Option(help="Pictures to embed.")] = 500,
+    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 700,
+    learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 4e-4,
+    start: Annotated[
+        Path | None, typer.Option(help="Weights to start from; without, LiteMedSAM's.")
+    ] = None,
+    into: Annotated[
+        Path | None, typer.Option(help="File for the float16 weights of the result.")
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Teach the embedded tool to follow clicks; a run that was broken off is continued."""
+    from safetensors.torch import load_file
+
+    from ibisagent.tools.click_weights import write_click_weights
+    from ibisagent.tools.litemedsam_net import LiteMedSAMNet
+    from ibistrain.clicks.embedded_pictures import embed_pictures
+    from ibistrain.clicks.train import ClickConfig, train_clicks
+    from ibistrain.corpus import load_corpus
+
+    catalogue = load_catalogue()
+    weights = {name: entry.weight for name, entry in catalogue.sets.items()}
+    corpus, folder = load_corpus(data, catalogue), out.parent / "pictures"
+    embed_pictures(corpus, weights, LiteMedSAMNet(), folder, pictures, seed)
+    config = ClickConfig(steps=steps, learning_rate=learning_rate, seed=seed)
+    result = train_clicks(folder, out, config, start)
+    if into is not None:
+        write_click_weights(into, load_file(result))
+
+
+@app.command()
 def sft(settings: Settings, changes: Changes = None) -> None:
     """Fine-tune a policy on simulated episodes; a run that was broken off is continued."""
     from ibistrain.run_config import read_changes, read_config

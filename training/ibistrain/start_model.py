@@ -13,6 +13,7 @@ from ibisagent.errors import IBISAgentError, ModelNotFound
 from ibisagent.policies import EMBEDDED, embedded_checkpoint
 from ibisagent.policies.checkpoint import ADAPTER_FILE, own_profile
 from ibisagent.policies.checkpoint_source import CheckpointSource
+from ibisagent.policies.policy_spec import PolicySpec
 from ibisagent.prompts import PromptProfile, load_profile
 from ibistrain.adapters import merge_adapter
 
@@ -42,7 +43,8 @@ def start_folder(spec: str, run: Path) -> Path:
     Raises:
         ModelNotFound: There is no such checkpoint.
     """
-    folder = embedded_checkpoint() if spec == EMBEDDED else CheckpointSource.parse(spec).folder()
+    where = PolicySpec.parse(spec).where  # its options are for inference
+    folder = embedded_checkpoint() if where == EMBEDDED else CheckpointSource.parse(where).folder()
     if not (folder / ADAPTER_FILE).is_file():
         return folder
     merged = run / "start"

@@ -42,15 +42,11 @@ class TinySize(BaseModel):
 
     picture: int = 176
     """Pictures are scaled to about this many pixels squared."""
-    patch: int = 8
-    merge: int = 2
-    vision_width: int = 144
+    patch: int = 16
+    merge: int = 1
+    vision_width: int = 192
     vision_layers: int = 6
-    vision_heads: int = 4
-    window: int = 64
-    """Side in pixels of the windows inside which most vision layers look."""
-    seeing_all: tuple[int, ...] = (2, 5)
-    """Vision layers that see the whole picture."""
+    vision_heads: int = 6
     text_width: int = 256
     text_layers: int = 4
     text_heads: int = 4
@@ -93,9 +89,10 @@ def configuration(size: TinySize, tokenizer: PreTrainedTokenizerFast) -> Qwen2_5
             "num_heads": size.vision_heads,
             "patch_size": size.patch,
             "spatial_merge_size": size.merge,
-            "window_size": size.window,
+            "window_size": 8 * size.patch * size.merge,
             "out_hidden_size": size.text_width,
-            "fullatt_block_indexes": [n for n in size.seeing_all if n < size.vision_layers],
+            # A picture has few tokens, so that every layer may see all of it.
+            "fullatt_block_indexes": list(range(size.vision_layers)),
             "initializer_range": 0.9 / math.sqrt(size.vision_width),
         },
         text_config={

@@ -6,7 +6,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ibisagent.errors import ModelNotFound
+from ibisagent.errors import InvalidRequest, ModelNotFound
+from ibisagent.policies.policy_spec import PolicySpec
 
 if TYPE_CHECKING:
     from ibisagent.policies.endpoint import EndpointPolicy
@@ -19,39 +20,47 @@ ENDPOINT = "endpoint:"
 """In front of a server's address."""
 
 
-def load_policy(
-    spec: str = EMBEDDED,
-    device: str = "auto",
-    max_pixels: int | None = None,
-    four_bit: bool = False,
-) -> LocalPolicy | EndpointPolicy:
+def load_policy(spec: str = EMBEDDED, device: str = "auto") -> LocalPolicy | EndpointPolicy:
     """Load a policy by its configuration string.
 
     Args:
         spec: ``embedded``; a checkpoint or adapter folder; a hub name
             ``owner/model@revision#sub-folder`` (``hf:`` in front where a folder has the same
             name); or ``endpoint:ADDRESS#MODEL``, for example
-            ``endpoint:http://127.0.0.1:8000/v1#ibis``.
+            ``endpoint:http://127.0.0.1:8001/v1#ibis``. Options may follow, see `PolicySpec`.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; of no effect on an endpoint.
-        max_pixels: Larger pictures are scaled down to this; None for what checkpoint or
-            endpoint take by default.
-        four_bit: Whether to hold the weights in 4 bits; an endpoint decides that for itself.
 
     Raises:
         ModelNotFound: There is no such checkpoint.
         DeviceUnavailable: The device is not there.
         MissingPackage: The checkpoint or an option needs a package that is not installed.
-        InvalidRequest: The endpoint's address is malformed or not safe to use.
+        InvalidRequest: There is no such option, or the endpoint's address is malformed or not
+            safe to use.
     """
-    if spec.startswith(ENDPOINT):
-        from ibisagent.policies.endpoint import DEFAULT_MAX_PIXELS, EndpointPolicy
-
-        address = spec.removeprefix(ENDPOINT)
-        return EndpointPolicy(address, max_pixels=max_pixels or DEFAULT_MAX_PIXELS)
+    chosen = PolicySpec.parse(spec)
+    if chosen.where.startswith(ENDPOINT):
+        return _endpoint(chosen)
+    chosen.require_packages()
     from ibisagent.policies.local import LocalPolicy  # torch and transformers load slowly
 
-    checkpoint = embedded_checkpoint() if spec == EMBEDDED else spec
-    return LocalPolicy(checkpoint, device, max_pixels=max_pixels, four_bit=four_bit)
+    checkpoint = embedded_checkpoint() if chosen.where == EMBEDDED else chosen.where
+    policy = LocalPolicy(checkpoint, device, max_pixels=chosen.max_pixels, four_bit=chosen.four_bit)
+    policy.name += chosen.options  # they change what it writes
+    return policy
+
+
+def _endpoint(chosen: PolicySpec) -> EndpointPolicy:
+    from ibisagent.policies.endpoint import DEFAULT_MAX_PIXELS, EndpointPolicy
+
+    if chosen.four_bit:
+        raise InvalidRequest(
+            "How a model server holds its weights is decided where it is started.",
+            "Leave four_bit out here, and start the server with its own option for that.",
+        )
+    address = chosen.where.removeprefix(ENDPOINT)
+    policy = EndpointPolicy(address, max_pixels=chosen.max_pixels or DEFAULT_MAX_PIXELS)
+    policy.name += chosen.options
+    return policy
 
 
 def embedded_checkpoint() -> Path:

@@ -29,7 +29,7 @@ class EndpointPolicy:
     """Replies by a server. Safe to share between threads.
 
     Args:
-        address: ``ADDRESS#MODEL``, for example ``http://127.0.0.1:8000/v1#ibis``.
+        address: ``ADDRESS#MODEL``, for example ``http://127.0.0.1:8001/v1#ibis``.
         max_new_tokens: Length limit of a reply.
         temperature: 0 for greedy; above 0 to sample.
         seed: Of the samples; how well it is kept is up to the server.
@@ -109,13 +109,13 @@ class EndpointPolicy:
             return await client.complete(self._body(seen))
 
     def _body(self, seen: Observation) -> dict[str, Any]:
-        seed = {"seed": self._seed} if self._temperature > 0 else {}
+        sampling = {"seed": self._seed, "top_p": 1.0} if self._temperature > 0 else {}
         return {
             "model": self._address.model,
             "messages": wire_messages(seen, self._max_pixels),
             "max_tokens": self._max_new_tokens,
             "temperature": self._temperature,
-            **seed,
+            **sampling,
         }
 
 

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 ALLOW_HTTP = "IBISAGENT_ALLOW_HTTP"
 """Environment variable: 1 lets pictures go to other machines without encryption."""
 
-_FORM = "Give endpoint:ADDRESS#MODEL, for example endpoint:http://127.0.0.1:8000/v1#ibis."
+_FORM = "Give endpoint:ADDRESS#MODEL, for example endpoint:http://127.0.0.1:8001/v1#ibis."
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def _check_remote(scheme: str, host: str) -> None:
     if scheme == "http" and os.environ.get(ALLOW_HTTP) != "1":
         raise InvalidRequest(
             f"Pictures would travel to {host} without encryption.",
-            "Use an https address, or a tunnel (ssh -L 8000:127.0.0.1:8000 HOST) and 127.0.0.1; "
+            "Use an https address, or a tunnel (ssh -L 8001:127.0.0.1:8001 HOST) and 127.0.0.1; "
             f"in a network you trust, set {ALLOW_HTTP}=1.",
         )
     logger.warning("pictures leave this machine: the policy is asked at %s", host)

@@ -21,6 +21,7 @@ from ibisagent.errors import PolicyFailed
 from ibisagent.policies.base import Cancelled, Observation, never
 from ibisagent.policies.checkpoint import load_checkpoint
 from ibisagent.policies.picture_size import fitted
+from ibisagent.policies.prefix_cache import PrefixCache
 from ibisagent.policies.stopping import StopWhenCancelled
 from ibisagent.tools.base import RGB
 from ibisagent.tools.out_of_memory import is_out_of_memory
@@ -43,6 +44,8 @@ class LocalPolicy:
         seed: Of the samples: the same seed and observations give the same replies.
         max_pixels: Larger pictures are scaled down to this; None leaves it to the checkpoint.
         four_bit: Whether to quantise the weights to 4 bits (needs bitsandbytes).
+        reuse_prefix: Whether the words in front of the picture are looked at once only, see
+            `PrefixCache`.
 
     Raises:
         ModelNotFound: The checkpoint does not exist, is incomplete, or of another kind.
@@ -59,6 +62,7 @@ class LocalPolicy:
         seed: int = 0,
         max_pixels: int | None = None,
         four_bit: bool = False,
+        reuse_prefix: bool = True,
     ) -> None:
         loaded = load_checkpoint(str(checkpoint), device, four_bit)
         self._model, self._processor = loaded.model, loaded.processor
@@ -66,6 +70,7 @@ class LocalPolicy:
         self._temperature = temperature
         self._seed = seed
         self._max_pixels = max_pixels
+        self._prefix = PrefixCache(self._model) if reuse_prefix else None
         self.name = loaded.label
         self.profile = loaded.profile
 
@@ -104,6 +109,7 @@ class LocalPolicy:
         with torch.inference_mode(), self._seeded():
             output = self._model.generate(
                 **inputs,
+                **(self._prefix.past(inputs) if self._prefix else {}),
                 **self._choice(),
                 max_new_tokens=self._max_new_tokens,
                 stopping_criteria=StoppingCriteriaList([StopWhenCancelled(cancelled)]),
@@ -138,7 +144,9 @@ class LocalPolicy:
 
     def _choice(self) -> dict[str, Any]:
         if self._temperature > 0:
-            return {"do_sample": True, "temperature": self._temperature}
+            # A checkpoint's own settings may allow the likeliest word only, which is no sampling.
+            whole = {"top_p": 1.0, "top_k": 0}
+            return {"do_sample": True, "temperature": self._temperature, **whole}
         # None: a checkpoint's own sampling defaults would only cause warnings here.
         return {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
 

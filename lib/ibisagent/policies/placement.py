@@ -12,6 +12,7 @@ import torch
 from transformers.utils.import_utils import is_flash_attn_2_available
 
 from ibisagent.policies.optional_package import require_package
+from ibisagent.policies.policy_spec import FOUR_BIT_PACKAGES
 from ibisagent.torch_device import resolve_device
 
 logger = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ def _free_bytes() -> list[int]:
 def _four_bit(device: torch.device, spread: bool) -> dict[str, Any]:
     from transformers import BitsAndBytesConfig
 
-    for package in ("bitsandbytes", "accelerate"):
+    for package in FOUR_BIT_PACKAGES:
         require_package(package, "Loading weights in 4 bits", "load them as they are")
     quantisation = BitsAndBytesConfig(
         load_in_4bit=True,

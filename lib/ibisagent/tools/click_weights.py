@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from ibisagent.errors import ModelNotFound
 
-EMBEDDED = Path(__file__).parent / "weights_of_clicks" / "litemedsam_clicks.safetensors"
+EMBEDDED = Path(__file__).parent / "embedded" / "litemedsam_clicks.safetensors"
 """Of the package, float16."""
 
 

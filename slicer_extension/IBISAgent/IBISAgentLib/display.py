@@ -15,7 +15,7 @@ from .pictures import Pictures
 from .protocol import Rle
 from .segment_writer import clear, write_box
 from .story import Moment, Story
-from .timeline import Timeline
+from .timeline import Timeline, remove_with_display
 
 CURRENT, PREVIOUS, ELSEWHERE = "current", "previous", "elsewhere"
 RESULT_NAME = "IBISAgent other slices"
@@ -87,8 +87,7 @@ class Display:
         """Take everything out of the scene."""
         self.timeline.remove()
         self._drawn.clear()
-        if self._elsewhere is not None and self._elsewhere.GetScene() is not None:
-            slicer.mrmlScene.RemoveNode(self._elsewhere)
+        remove_with_display(self._elsewhere)
 
     def set_visible(self, visible: bool) -> None:
         """Show the run, or only what the user made of it; it stays in the scene."""

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from .address import is_local
 from .history import History
 from .logic import Logic
+from .parameter import MAX_STEPS
 from .saying import FINE, TROUBLE, say
 
 FIRST_SERVER = "http://127.0.0.1:8000"
@@ -79,13 +80,21 @@ class ServerPanel:
         say(ui.serverStatusLabel, text, colour)
         ui.policyLabel.setText(info.policy if info else "")
         ui.toolLabel.setText(info.tool if info else "")
-        self._show_examples(info.examples if info else ())
+        most = info.limits.get("max_steps") if info else None
+        ui.maxStepsSpin.setMaximum(most if isinstance(most, int) and most > 0 else MAX_STEPS)
+        self._show_examples(info.examples if info else (), info.knows if info else ())
 
-    def _show_examples(self, examples: tuple[str, ...]) -> None:
+    def _show_examples(self, examples: tuple[str, ...], knows: tuple[str, ...]) -> None:
         button = self._ui.examplesButton
         menu = qt.QMenu(button)
-        for text in examples:
+        self._fill(menu, examples)
+        if knows:
+            menu.addSeparator()
+            self._fill(menu.addMenu(_("All that it knows")), knows)
+        button.setMenu(menu)
+        button.setEnabled(bool(examples or knows))
+
+    def _fill(self, menu: qt.QMenu, texts: tuple[str, ...]) -> None:
+        for text in texts:
             action = menu.addAction(text)
             action.connect("triggered()", lambda text=text: self._on_example(text))
-        button.setMenu(menu)
-        button.setEnabled(bool(examples))

@@ -21,6 +21,10 @@ _ACTIONS = {
     SETTLED: (_("settled"), ""),
 }
 _AUTHORS = {"agent": _("agent"), "human": _("you")}
+_OWN_WORDS = {
+    ("human", POSITIVE): _("Your click: this belongs to it."),
+    ("human", NEGATIVE): _("Your click: this does not belong to it."),
+}
 
 
 class StepsTable:
@@ -94,12 +98,13 @@ class StepsTable:
         action, colour = _ACTIONS.get(moment.kind, (moment.kind, ""))
         score = "" if moment.score is None else f"{moment.score:.2f}"
         author = _AUTHORS.get(moment.author, moment.author)
-        cells = (str(row + 1), str(moment.index), moment.thought, action, score, author)
+        thought = moment.thought or _OWN_WORDS.get((moment.author, moment.kind), "")
+        cells = (str(row + 1), str(moment.index), thought, action, score, author)
         for column, text in enumerate(cells):
             item = qt.QTableWidgetItem(text)
             centre = column != _THOUGHT
             side = qt.Qt.AlignHCenter if centre else qt.Qt.AlignLeft
-            item.setTextAlignment(int(side | qt.Qt.AlignTop))
+            item.setData(qt.Qt.TextAlignmentRole, int(side | qt.Qt.AlignTop))
             if column == _THOUGHT:
                 item.setToolTip(text)
             if colour and column == COLUMNS.index(_("Action")):

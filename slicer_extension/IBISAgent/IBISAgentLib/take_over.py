@@ -9,6 +9,7 @@ import vtk
 
 from .display import NEGATIVE_COLOUR, POSITIVE_COLOUR
 from .request import Place
+from .timeline import remove_with_display
 
 NODE_NAME = "IBISAgent your click"
 
@@ -66,8 +67,7 @@ class TakeOver:
             self._interaction.SetPlaceModePersistence(0)
             self._interaction.SetCurrentInteractionMode(slicer.vtkMRMLInteractionNode.ViewTransform)
             self._interaction = None
-        if self._node is not None and self._node.GetScene() is not None:
-            slicer.mrmlScene.RemoveNode(self._node)
+        remove_with_display(self._node)
         self._node = None
 
     def _fresh_node(self, positive: bool) -> slicer.vtkMRMLMarkupsFiducialNode:

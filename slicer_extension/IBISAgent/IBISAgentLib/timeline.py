@@ -81,8 +81,21 @@ class Timeline:
         nodes = [self.clicks, self.masks, self._clicks, self._masks]
         slicer.mrmlScene.RemoveNode(self.browser)
         for node in nodes:
-            if node is not None and node.GetScene() is not None:
-                node.GetScene().RemoveNode(node)
+            remove_with_display(node)
+
+
+def remove_with_display(node: slicer.vtkMRMLNode | None) -> None:
+    """Take a node out of its scene, and what only serves to show and to store it."""
+    if node is None or node.GetScene() is None:
+        return
+    scene, served = node.GetScene(), []
+    if node.IsA("vtkMRMLDisplayableNode"):
+        served += [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]
+    if node.IsA("vtkMRMLStorableNode"):
+        served += [node.GetNthStorageNode(n) for n in range(node.GetNumberOfStorageNodes())]
+    for other in (*served, node):
+        if other is not None:
+            scene.RemoveNode(other)
 
 
 def is_timeline(browser: slicer.vtkMRMLSequenceBrowserNode | None) -> bool:

@@ -82,9 +82,9 @@ class TrainingPanel:
         name = report.version or report.policy or _("the server's own")
         text = _("Model in use: <b>{name}</b>").format(name=name)
         if report.needed:
-            text += " \N{MIDDLE DOT} " + _("{count} final labels, {needed} needed").format(
-                count=report.final, needed=report.needed
-            )
+            text += " \N{MIDDLE DOT} " + _(
+                "final labels: {count}, at least {needed} needed"
+            ).format(count=report.final, needed=report.needed)
         return text
 
     def _words(self, report: Report) -> str:

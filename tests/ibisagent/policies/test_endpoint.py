@@ -101,6 +101,7 @@ class TestWhatIsSent:
     def test_sampling_sends_temperature_and_seed(self, server: ChatServer) -> None:
         policy(server).sampling(0.7, 3).replies([seen()])
         assert (server.bodies[0]["temperature"], server.bodies[0]["seed"]) == (0.7, 3)
+        assert server.bodies[0]["top_p"] == 1  # whatever the checkpoint's own settings are
 
     def test_the_token_is_sent_and_appears_nowhere_else(
         self,

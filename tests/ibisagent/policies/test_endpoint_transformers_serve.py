@@ -21,7 +21,7 @@ from ibisagent.prompts import load_profile
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
     pytest.mark.skipif(
         not is_serve_available(), reason="transformers serve needs openai, fastapi and uvicorn"
     ),

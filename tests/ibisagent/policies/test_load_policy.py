@@ -52,8 +52,16 @@ def test_malformed_ones() -> None:
 
 
 def test_options_reach_the_policy(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert load_policy(str(checkpoint), "cpu", max_pixels=500)._max_pixels == 500
-    assert load_policy("endpoint:http://127.0.0.1/v1#ibis", max_pixels=500)._max_pixels == 500
+    local = load_policy(f"{checkpoint}?max_pixels=5000", "cpu")
+    served = load_policy("endpoint:http://127.0.0.1/v1#ibis?max_pixels=5000")
+    assert local._max_pixels == served._max_pixels == 5000
+    assert local.name == "local:tiny?max_pixels=5000"
+    assert served.name == "endpoint:ibis?max_pixels=5000"
     monkeypatch.setattr("ibisagent.policies.optional_package.find_spec", lambda name: None)
     with pytest.raises(MissingPackage, match="bitsandbytes"):
-        load_policy(str(checkpoint), "cpu", four_bit=True)
+        load_policy("owner/is-not-asked-for?four_bit=true", "cpu")
+
+
+def test_a_server_decides_how_it_holds_its_weights() -> None:
+    with pytest.raises(InvalidRequest, match="where it is started"):
+        load_policy("endpoint:http://127.0.0.1/v1#ibis?four_bit=true")

@@ -83,6 +83,19 @@ def test_greedy_replies_repeat_and_sampled_ones_follow_their_seed(policy: LocalP
     assert torch.equal(torch.get_rng_state(), state)  # nobody else's random numbers
 
 
+def test_a_checkpoint_that_asks_for_the_likeliest_word_is_sampled_all_the_same(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(checkpoint, tmp_path / "strict"))
+    path = folder / "generation_config.json"
+    strict = {"do_sample": True, "temperature": 1e-6, "top_k": 1, "top_p": 0.001}
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | strict))
+    policy = LocalPolicy(folder, "cpu", max_new_tokens=TOKENS)
+    seen = [episode(60, 80).observe()]
+    assert policy.replies(seen) == LocalPolicy(checkpoint, "cpu", TOKENS).replies(seen)
+    assert len({policy.sampling(2.0, seed).replies(seen)[0] for seed in range(3)}) > 1
+
+
 def test_no_observations_no_replies(policy: LocalPolicy) -> None:
     assert policy.replies([]) == []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 import yaml
@@ -14,6 +15,8 @@ from harness.list_policy import ListPolicy, click
 from ibisagent.actions import Click, Malformed, Reply, Terminate, parse
 from ibisagent.episode import Episode, Limits, StopReason, run
 from ibisagent.prompts import load_profile
+from ibisagent.slices import SliceView
+from ibisagent.volume import read_image
 
 CORPUS: list[dict[str, Any]] = yaml.safe_load(
     (Path(__file__).parent / "published_replies.yaml").read_text(encoding="utf-8")
@@ -92,3 +95,24 @@ def test_three_equal_actions_in_a_row_end_it() -> None:
     run([playing], ListPolicy([click(0.1, 0.5), *[click(0.5, 0.5)] * 5]))
     assert playing.stop is StopReason.REPEATED_ACTION
     assert len(playing.steps) == 4
+
+
+def test_the_slice_of_the_docs_reaches_the_policy_unchanged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the docs give as the reference's preparation is run as it stands there."""
+    page = Path(__file__).parents[3] / "docs" / "published-weights.md"
+    code = page.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+    volume = np.random.default_rng(0).normal(40, 200, (30, 20, 70)).astype(np.float32)
+    monkeypatch.chdir(tmp_path)
+    nibabel.Nifti1Image(volume, np.diag([0.8, 0.9, 5.0, 1.0])).to_filename("ct.nii.gz")
+    exec(compile(code, str(page), "exec"), {})
+
+    values = volume[:, ::-1, 62].T  # turned by 90 degrees against the clock
+    low, high = np.percentile(values, [1, 99])
+    grey = ((values.clip(low, high) - low) / (high - low) * 255.0).astype(np.uint8)
+    view = SliceView(read_image(tmp_path / "slice.png"), "picture")
+    assert view.shape == (20, 30)
+    difference = view.rgb(0).astype(int) - grey[..., None]
+    assert np.abs(difference).max() <= 1  # float32 on disk, percentiles of float64
+    assert (difference != 0).mean() < 0.01

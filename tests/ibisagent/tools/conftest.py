@@ -35,7 +35,7 @@ def tiny_sam() -> Sam:
             global_attn_indexes=(0,),
         ),
         prompt_encoder=PromptEncoder(
-            embed_dim=32, image_embedding_size=(4, 4), input_image_size=(64, 64), mask_in_chans=4
+            embed_dim=32, image_embedding_size=(4, 4), input_image_size=(64, 64), mask_in_chans=16
         ),
         mask_decoder=MaskDecoder(
             transformer_dim=32,
@@ -71,6 +71,19 @@ def sam(sam_checkpoint: Path, tiny_registry: None) -> SegmentationTool:
 def sam2(tmp_path_factory: pytest.TempPathFactory) -> SegmentationTool:
     """A tiny SAM 2 in the hub's layout, loaded as a user would."""
     return load_tool(f"sam2:{write_sam2(tmp_path_factory.mktemp('hub') / 'sam2-tiny')}", "cpu")
+
+
+@pytest.fixture(scope="session")
+def medsam(sam_checkpoint: Path, tiny_registry: None) -> SegmentationTool:
+    """MedSAM, which is SAM under another name, loaded as a user would."""
+    return load_tool(f"medsam:{sam_checkpoint}", "cpu")
+
+
+@pytest.fixture(scope="session")
+def medsam2(tmp_path_factory: pytest.TempPathFactory) -> SegmentationTool:
+    """MedSAM2 by folder; its ``.pt`` file is compared with the original in `test_sam2`."""
+    folder = write_sam2(tmp_path_factory.mktemp("hub") / "medsam2-tiny", seed=1)
+    return load_tool(f"medsam2:{folder}", "cpu")
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ibisagent.actions import Click
-from ibisagent.errors import InvalidRequest, ToolOutOfMemory, UnsupportedImage
+from ibisagent.errors import InvalidClick, InvalidRequest, ToolOutOfMemory, UnsupportedImage
 from ibisagent.tools.base import RGB, Segmentation, SegmentationTool
 
 Picture = Callable[[int, int], RGB]
@@ -17,7 +17,7 @@ CENTRE = Click(0.5, 0.5)
 CORNER = Click(0.05, 0.05, positive=False)
 
 
-@pytest.fixture(params=["embedded", "sam", "sam2"])
+@pytest.fixture(params=["embedded", "sam", "medsam", "sam2", "medsam2"])
 def tool(request: pytest.FixtureRequest) -> SegmentationTool:
     found: SegmentationTool = request.getfixturevalue(request.param)
     return found
@@ -50,7 +50,7 @@ def test_equal_arguments_give_equal_results(tool: SegmentationTool, picture: Pic
     assert same(first.segment(clicks, prior), second.segment(clicks, prior))
 
 
-@pytest.mark.parametrize("size", [(37, 301), (1, 1), (1025, 700), (1, 700)])
+@pytest.mark.parametrize("size", [(37, 301), (1, 1), (1025, 700), (1, 700), (2500, 3001)])
 def test_a_mask_has_the_size_of_its_image(
     tool: SegmentationTool, picture: Picture, size: tuple[int, int]
 ) -> None:
@@ -99,6 +99,42 @@ def test_two_images_used_in_turn_do_not_disturb_each_other(
     first = one.segment([CENTRE])
     assert not same(other.segment([CENTRE]), first)
     assert same(one.segment([CENTRE]), first)
+
+
+def test_every_click_counts_with_its_place_and_its_sign(
+    tool: SegmentationTool, picture: Picture
+) -> None:
+    prepared = tool.set_image(picture(60, 80))
+    first, further = Click(0.5, 0.5), Click(0.2, 0.3)
+    others = [
+        [Click(0.75, 0.6)],
+        [Click(0.5, 0.5, positive=False)],
+        [first, further],
+        [first, Click(0.2, 0.3, positive=False)],
+    ]
+    found = [prepared.segment(clicks).logits for clicks in ([first], *others)]
+    for n, one in enumerate(found):
+        assert not any(np.array_equal(one, other) for other in found[n + 1 :])
+
+
+def test_a_click_off_the_image_is_refused_and_one_on_its_edge_is_not(
+    tool: SegmentationTool, picture: Picture
+) -> None:
+    prepared = tool.set_image(picture(60, 80))
+    for x, y in ((1.0001, 0.5), (0.5, -0.1), (float("nan"), 0.5), (0.5, float("inf"))):
+        with pytest.raises(InvalidClick):
+            prepared.segment([Click(x, y)])
+    for x, y in ((0.0, 0.0), (1.0, 1.0)):
+        assert prepared.segment([Click(x, y)]).mask.shape == (60, 80)
+
+
+def test_the_logits_of_the_turn_before_count(tool: SegmentationTool, picture: Picture) -> None:
+    prepared = tool.set_image(picture(60, 80))
+    clicks = [CENTRE, Click(0.8, 0.7)]
+    prior = prepared.segment([CENTRE])
+    assert prior.logits is not None
+    opposite = Segmentation(~prior.mask, prior.score, -10 * prior.logits)
+    assert not same(prepared.segment(clicks, prior), prepared.segment(clicks, opposite))
 
 
 def test_a_mask_drawn_by_a_user_is_refined(tool: SegmentationTool, picture: Picture) -> None:

@@ -14,7 +14,7 @@ from scipy import ndimage
 from ibisagent.actions import Click
 from ibisagent.tools.base import RGB, Mask, Segmentation
 from ibisagent.tools.click_consistency import depth
-from ibisagent.tools.litemedsam import REMEMBERED, LiteMedSAM
+from ibisagent.tools.litemedsam import LiteMedSAM
 
 Picture = Callable[[int, int], RGB]
 CLICKS = [
@@ -70,27 +70,23 @@ def test_the_later_of_two_clicks_in_a_pixel_counts(embedded: LiteMedSAM, picture
     assert not prepared.segment([CLICKS[0], opposite]).mask[pixel]
 
 
-def test_decoded_boxes_are_remembered_within_bounds(
-    embedded: LiteMedSAM, picture: Picture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    prepared, decoded = embedded.set_image(picture(60, 80)), []
-    decode = embedded.decode
-    monkeypatch.setattr(
-        embedded, "decode", lambda e, boxes: (decoded.extend(boxes), decode(e, boxes))[1]
-    )
-    prepared.segment(CLICKS[:1])
-    first = len(decoded)
-    prepared.segment(CLICKS[:1])
-    assert len(decoded) == first
-    prepared._remember({(0, 0, i, i): prepared._decoded[decoded[0]] for i in range(REMEMBERED)})
-    assert len(prepared._decoded) <= REMEMBERED
-    prepared.segment(CLICKS[:1])
-    assert len(decoded) == 2 * first
-
-
 def test_the_model_is_left_as_it_was_trained(embedded: LiteMedSAM) -> None:
-    assert not embedded._net.training
-    assert not any(weight.requires_grad for weight in embedded._net.parameters())
+    for part in (embedded._net.image_encoder, embedded._net.prompt_encoder):
+        assert not part.training
+        assert not any(weight.requires_grad for weight in part.parameters())
+
+
+def test_a_later_click_leaves_alone_what_does_not_hang_together_with_it(
+    embedded: LiteMedSAM, picture: Picture
+) -> None:
+    prepared = embedded.set_image(picture(120, 160))
+    first = prepared.segment([CLICKS[0]])
+    far = Click(0.95, 0.05)
+    second = prepared.segment([CLICKS[0], far], first)
+    changed, _ = ndimage.label(first.mask != second.mask)
+    here = changed[far.to_pixel(120, 160)]
+    assert here > 0
+    assert set(np.unique(changed)) == {0, here}
 
 
 def cell_nucleus(data_dir: Path) -> tuple[RGB, Mask]:

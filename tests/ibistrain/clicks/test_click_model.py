@@ -56,5 +56,5 @@ def test_some_steps_make_it_follow_the_clicks(model: ClickModel) -> None:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert losses[-1] < 0.9 * losses[0]

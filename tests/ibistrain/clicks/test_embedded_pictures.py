@@ -61,6 +61,7 @@ def test_reading_gives_what_was_written(tmp_path: Path) -> None:
         rng.integers(0, 9, (SIDE, SIDE)).astype(np.uint8),
         rng.random((3, SIDE, SIDE)) > 0.5,
         (SIDE, 100),
+        ((1, 2), (7,)),
     )
     written.save(tmp_path / "p.npz")
     read = EmbeddedPicture.load(tmp_path / "p.npz")
@@ -68,6 +69,7 @@ def test_reading_gives_what_was_written(tmp_path: Path) -> None:
     assert np.array_equal(read.labels, written.labels)
     assert np.array_equal(read.regions, written.regions)
     assert read.inner == written.inner
+    assert read.targets == written.targets
 
 
 def test_labels_move_with_the_picture(

@@ -26,7 +26,8 @@ def picture(labels: bool = True, regions: bool = True) -> EmbeddedPicture:
         ids[square(20, 20, 30) | square(100, 100, 20)] = 1
         ids[square(150, 40, 25)] = 2
     found = square(200, 200, 40)[None] if regions else np.zeros((0, SIDE, SIDE), bool)
-    return EmbeddedPicture(np.zeros((1, 1, 1), np.float16), ids, found, (SIDE, SIDE))
+    embedding = np.zeros((1, 1, 1), np.float16)
+    return EmbeddedPicture(embedding, ids, found, (SIDE, SIDE), ((1,), (2,), (3,)))
 
 
 def test_targets_are_labels_their_unions_parts_and_regions() -> None:

@@ -7,6 +7,7 @@ number of a picture decides all about it; a folder that was broken off is contin
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,12 +50,15 @@ class EmbeddedPicture:
         labels: Label ids in the tool's square, axes (row, column), uint8, `SIDE` x `SIDE`.
         regions: Regions found by boxes, axes (region, row, column), bool.
         inner: (height, width) of the picture in the square; the rest is padding.
+        targets: Ids of each target that people may ask for: of an atlas, say, the organ and not
+            its parts.
     """
 
     embedding: NDArray[np.float16]
     labels: NDArray[np.uint8]
     regions: NDArray[np.bool_]
     inner: tuple[int, int]
+    targets: tuple[tuple[int, ...], ...]
 
     def save(self, path: Path) -> None:
         """Write, whole or not at all."""
@@ -66,6 +70,7 @@ class EmbeddedPicture:
                 labels=self.labels,
                 regions=np.packbits(self.regions),
                 inner=np.array(self.inner),
+                targets=np.array(json.dumps(self.targets)),
             )
         part.replace(path)
 
@@ -75,7 +80,9 @@ class EmbeddedPicture:
         with np.load(path, allow_pickle=False) as arrays:
             bits = np.unpackbits(arrays["regions"]).reshape(-1, SIDE, SIDE)
             height, width = (int(side) for side in arrays["inner"])
-            return cls(arrays["embedding"], arrays["labels"], bits.astype(bool), (height, width))
+            targets = tuple(tuple(ids) for ids in json.loads(str(arrays["targets"])))
+            embedding, labels = arrays["embedding"], arrays["labels"]
+            return cls(embedding, labels, bits.astype(bool), (height, width), targets)
 
 
 def embed_pictures(
@@ -106,7 +113,9 @@ def embed_pictures(
         rng = Random(f"{seed}/{number}")
         name = rng.choices(names, [weights[name] for name in names])[0]
         picture = rng.choice(rng.choice(list(groups[name].values())))
-        embedded_picture(*changed(picture, rng), net, rng).save(path)
+        rgb, labels = changed(picture, rng)
+        targets = tuple(picture.targets.values())
+        embedded_picture(rgb, labels, targets, net, rng).save(path)
 
 
 def changed(picture: LabelledPicture, rng: Random) -> tuple[RGB, NDArray[np.uint8]]:
@@ -123,13 +132,18 @@ def changed(picture: LabelledPicture, rng: Random) -> tuple[RGB, NDArray[np.uint
 
 
 def embedded_picture(
-    rgb: RGB, labels: NDArray[np.uint8], net: LiteMedSAMNet, rng: Random
+    rgb: RGB,
+    labels: NDArray[np.uint8],
+    targets: tuple[tuple[int, ...], ...],
+    net: LiteMedSAMNet,
+    rng: Random,
 ) -> EmbeddedPicture:
     """Embed one picture and look for regions in it.
 
     Args:
         rgb: Axes (row, column, channel).
         labels: Label ids, axes (row, column).
+        targets: Ids of each target.
         net: The network before training.
         rng: Draws the boxes.
     """
@@ -150,7 +164,7 @@ def embedded_picture(
             region[0, :height, :width] = mask
             regions = np.concatenate([regions, region])
     as_half = embedding[0].cpu().numpy().astype(np.float16)
-    return EmbeddedPicture(as_half, square, regions, (height, width))
+    return EmbeddedPicture(as_half, square, regions, (height, width), targets)
 
 
 def _box(height: int, width: int, rng: Random) -> tuple[int, int, int, int]:

@@ -18,6 +18,8 @@ from ibistrain.clicks.embedded_pictures import EmbeddedPicture
 MIN_PIXELS = 12
 UNLABELLED = 0.3
 """Share of targets that are regions without a label."""
+JOINED, PARTS = 0.1, 0.25
+"""Shares of labelled targets that are two joined ones, or one connected part of one."""
 NEAR_CENTRE = (0.35, 0.95)
 """Clicks are drawn among points at least this share of the greatest depth deep; the share itself
 is drawn anew for each click, since people are more or less careful."""
@@ -26,21 +28,22 @@ WRONG = 0.04
 
 
 def draw_target(picture: EmbeddedPicture, rng: Random) -> Mask | None:
-    """A label, two joined labels, one connected part of a label, or an unlabelled region.
+    """What people ask for, two such joined, one connected part, or an unlabelled region.
 
     Returns:
         The target's mask, or None where the picture holds none of the drawn kind.
     """
     if len(picture.regions) and rng.random() < UNLABELLED:
         return np.asarray(picture.regions[rng.randrange(len(picture.regions))])
-    values = [value for value in np.unique(picture.labels).tolist() if value]
-    if not values:
+    values = set(np.unique(picture.labels).tolist())
+    present = [ids for ids in picture.targets if values & set(ids)]
+    if not present:
         return None
-    mask = picture.labels == rng.choice(values)
+    mask = np.isin(picture.labels, rng.choice(present))
     kind = rng.random()
-    if kind < 0.15 and len(values) > 1:
-        mask |= picture.labels == rng.choice(values)
-    elif kind < 0.5:
+    if kind < JOINED and len(present) > 1:
+        mask |= np.isin(picture.labels, rng.choice(present))
+    elif kind < JOINED + PARTS:
         mask = _one_part(mask, rng)
     return mask if mask.sum() >= MIN_PIXELS else None
 

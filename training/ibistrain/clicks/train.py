@@ -24,7 +24,7 @@ from ibistrain.clicks.targets import draw_start, draw_target
 logger = logging.getLogger(__name__)
 
 WEIGHTS_FILE = "litemedsam_clicks.safetensors"
-CLICKS = ((1, 2, 3, 4, 6, 8), (2, 3, 4, 4, 2, 1))
+CLICKS = ((1, 2, 3, 4, 6, 8), (3, 3, 4, 4, 3, 2))
 """How many clicks a sequence has, and how often."""
 STARTED = 0.2
 """Share of sequences that begin with somebody's mask."""
