@@ -71,6 +71,10 @@ types: $(STAMP) ## types only
 bench: $(STAMP) ## measure quality and speed on this machine
 	$(BIN)/python benchmarks/run.py
 
+.PHONY: bench-quality
+bench-quality: $(STAMP) ## compare ways to a mask on held-back subjects; DATA=folder of sets
+	$(BIN)/python benchmarks/quality.py --data "$(DATA)"
+
 .PHONY: bench-policies
 bench-policies: $(STAMP) ## measure ways of running a policy: batched, served, and the rest
 	$(BIN)/python benchmarks/policies.py
@@ -128,6 +132,14 @@ $(LOCAL_UV):
 	python3 -m venv .venv-uv || { rm -rf .venv-uv; echo "Python 3 with its venv module is" \
 		"needed to set up (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
 	.venv-uv/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.8"
+
+# The embedded tool's decoder, about two hours on two cores.
+.PHONY: embedded-tool
+embedded-tool: $(STAMP) ## teach the embedded tool to follow clicks; DATA=folder
+	$(BIN)/ibistrain tool --data $(DATA) --out $(RUNS)/tool/first
+	$(BIN)/ibistrain tool --data $(DATA) --out $(RUNS)/tool/second --steps 400 \
+		--learning-rate 2.5e-4 --start $(RUNS)/tool/first/litemedsam_clicks.safetensors \
+		--into lib/ibisagent/tools/embedded/litemedsam_clicks.safetensors
 
 # The embedded policy from nothing, about two hours on two cores; each step continues where it was
 # broken off. DATA= is the folder of labelled sets. How the shipped edition differs from these

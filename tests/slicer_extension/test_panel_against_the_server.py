@@ -15,6 +15,8 @@ from harness.slicer_story import phantom
 from demo.server import Server
 
 APP = Path(__file__).resolve().parents[1] / "monailabel_app" / "obedient_app"
+pytestmark = pytest.mark.timeout(900)  # a busy machine takes minutes to start a server
+
 TURNED = {"turn": (0.2, -0.1, 0.15), "flip": (1, -1, -1), "spacing": (1.5, 1.5, 4.0)}
 BALL = (30, 26, 7)
 """Voxel (i, j, k) in the phantom's bright ball."""

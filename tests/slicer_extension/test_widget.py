@@ -242,6 +242,20 @@ def test_a_row_leads_to_its_slice_and_moment(ready: Module) -> None:
     assert ready.ui.followCheck.checked
 
 
+def test_a_new_run_is_followed_again_unless_told_otherwise(ready: Module, server) -> None:
+    ready.connect(server.url)
+    ready.tell(three_steps(Teller(ready.parameters.inputVolume), 7))
+    ready.ui.stepsTable.setCurrentCell(0, 2)
+    assert not ready.ui.followCheck.checked
+    ready.ui.runButton.click()
+    assert ready.ui.followCheck.checked
+    ready.wait(lambda: not ready.logic.busy)
+    ready.ui.followCheck.setChecked(False)
+    ready.tell(three_steps(Teller(ready.parameters.inputVolume), 7))
+    ready.ui.stepsTable.setCurrentCell(2, 2)
+    assert not ready.ui.followCheck.checked, "the user's own choice stays"
+
+
 def test_the_stock_browser_moves_the_table(ready: Module) -> None:
     run = ready.tell(three_steps(Teller(ready.parameters.inputVolume), 7))
     run.display.timeline.browser.SetSelectedItemNumber(0)

@@ -49,6 +49,7 @@ class Panel:
         ask: Callable[[str, str], bool] | None = None,
     ) -> None:
         self._root, self._ui, self.parameters, self.logic = root, ui, parameters, logic
+        self._looks_back = False  # at an earlier moment, by a click on its row
         self._observed: tuple[vtk.vtkObject, int] | None = None
         logic.on_change = self._changed
         ask = ask or slicer.util.confirmOkCancelDisplay
@@ -171,6 +172,8 @@ class Panel:
         if not self._ui.runButton.enabled:
             return
         self._prompts.add(self.parameters.prompt)
+        if self._looks_back:
+            self.parameters.followAgent, self._looks_back = True, False
         if self._server.consent():
             self._try(self.logic.start)
 
@@ -201,7 +204,9 @@ class Panel:
         self.update()
 
     def _go_to_row(self, row: int) -> None:
-        self.parameters.followAgent = row == self._ui.stepsTable.rowCount - 1
+        last = row == self._ui.stepsTable.rowCount - 1
+        if self.parameters.followAgent or self._looks_back:
+            self.parameters.followAgent, self._looks_back = last, not last
         self._try(lambda: self.logic.show(row))
 
     def _prompt_typed(self, text: str) -> None:

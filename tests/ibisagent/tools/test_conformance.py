@@ -105,12 +105,12 @@ def test_every_click_counts_with_its_place_and_its_sign(
     tool: SegmentationTool, picture: Picture
 ) -> None:
     prepared = tool.set_image(picture(60, 80))
-    first, further = Click(0.5, 0.5), Click(0.2, 0.3)
+    first, further = CENTRE, Click(0.2, 0.3)  # the further ones are at odds with the first mask
     others = [
         [Click(0.75, 0.6)],
         [Click(0.5, 0.5, positive=False)],
         [first, further],
-        [first, Click(0.2, 0.3, positive=False)],
+        [first, Click(0.55, 0.55, positive=False)],
     ]
     found = [prepared.segment(clicks).logits for clicks in ([first], *others)]
     for n, one in enumerate(found):
