@@ -13,7 +13,8 @@ Policy = Annotated[
     str,
     typer.Option(
         help="Who looks and thinks: 'embedded', a checkpoint folder, a hub name OWNER/MODEL, or "
-        "'endpoint:URL#MODEL' for a model that is served; '?max_pixels=N&four_bit=true' may follow.",
+        "'endpoint:URL#MODEL' for a model that is served; '?max_pixels=N&four_bit=true' may "
+        "follow.",
         rich_help_panel=AGENT,
     ),
 ]

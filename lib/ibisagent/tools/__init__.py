@@ -16,7 +16,7 @@ def load_tool(spec: str = "embedded", device: str = "auto") -> SegmentationTool:
     """Load a segmentation tool.
 
     Args:
-        spec: "embedded" (LiteMedSAM with candidate boxes, nothing to download),
+        spec: "embedded" (LiteMedSAM with our decoder for clicks, nothing to download),
             "sam:SIZE:PATH" (a checkpoint of segment-anything; SIZE is vit_b, vit_l or vit_h),
             "medsam:PATH" (MedSAM, which has the form of vit_b),
             "sam2:WHERE" (SAM 2 or 2.1: a folder as on the model hub, a hub name, or a ``.pt``
