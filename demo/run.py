@@ -23,7 +23,8 @@ from typing import Any, NoReturn
 
 from rich.console import Console
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "monailabel_app")]  # neither is an installed package
 
 from demo.outcome import Outcome, summarise, write
 from demo.request import RequestFailed, RequestRefused, ask
@@ -31,10 +32,7 @@ from demo.server import APP, Server, ServerFailed
 from demo.study import DEFAULT_PROMPT, Study, own_image, template
 from ibisagent.errors import IBISAgentError
 from ibisagent.output import make_folder
-from monailabel_app.ibisagent_app.configuration import (
-    load_profile_of,
-    read_configuration,
-)
+from ibisagent_app.configuration import load_profile_of, read_configuration
 
 BAD_INPUT = 2
 FAILED = 1
