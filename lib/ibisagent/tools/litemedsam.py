@@ -22,6 +22,7 @@ from ibisagent.tools.click_consistency import Point, obey, obeys
 from ibisagent.tools.click_merge import merge
 from ibisagent.tools.click_prompt import blank, points_of, with_clicks
 from ibisagent.tools.click_weights import EMBEDDED, read_click_weights
+from ibisagent.tools.doubtful_click import DOUBTFUL, reconsider
 from ibisagent.tools.embedding_cache import EmbeddingCache
 from ibisagent.tools.litemedsam_net import SIDE, LiteMedSAMNet
 from ibisagent.tools.out_of_memory import out_of_memory_named
@@ -42,7 +43,8 @@ class LiteMedSAM:
     """
 
     def __init__(self, device: str = "auto", weights: Path = EMBEDDED) -> None:
-        self._net = LiteMedSAMNet(device)
+        self._untrained = LiteMedSAMNet(device)
+        self._net = LiteMedSAMNet(device, self._untrained)
         read_click_weights(weights, self._net.prompt_encoder, self._net.mask_decoder)
         self._cache = EmbeddingCache()
 
@@ -86,6 +88,12 @@ class LiteMedSAM:
         logits, quality = self._net.decode(embedding, sparse, dense)
         return logits[0].numpy(), float(quality[0].clamp(0, 1))
 
+    def reconsider(
+        self, embedding: Tensor, inner: tuple[int, int], click: Point, mask: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], float]:
+        """See `ibisagent.tools.doubtful_click.reconsider`."""
+        return reconsider(self._untrained, embedding, inner, click, mask)
+
 
 @dataclass(frozen=True)
 class PreparedForClicks:
@@ -120,6 +128,10 @@ class PreparedForClicks:
             for n, point in enumerate(points, start=1):
                 if not obeys(logits > 0, point):
                     after, score = self._decode(logits, points[:n])
+                    if score < DOUBTFUL and point.positive and not (logits > 0).any():
+                        after, score = self.tool.reconsider(
+                            self.embedding, self.frame.inner, point, after
+                        )
                     logits, asked = merge(logits, after, point), True
             if not asked and prior is not None and prior.logits is None:
                 logits, score = self._decode(logits, points)

@@ -34,6 +34,7 @@ class LiteMedSAMNet:
 
     Args:
         device: "auto", "cpu", "cuda", ...
+        like: Another one, whose image encoder is shared.
 
     Raises:
         DeviceUnavailable: The machine has no such device.
@@ -41,10 +42,10 @@ class LiteMedSAMNet:
         ModelNotFound: The package came without its weights.
     """
 
-    def __init__(self, device: str = "auto") -> None:
+    def __init__(self, device: str = "auto", like: LiteMedSAMNet | None = None) -> None:
         self.device = resolve_device(device)
         net: Any = _build().to(self.device).eval().requires_grad_(False)
-        self.image_encoder: nn.Module = net.image_encoder
+        self.image_encoder: nn.Module = like.image_encoder if like else net.image_encoder
         self.prompt_encoder: Any = net.prompt_encoder
         self.mask_decoder: Any = net.mask_decoder
 

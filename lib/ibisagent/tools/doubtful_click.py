@@ -1,0 +1,52 @@
+"""A second opinion on a first click.
+
+Where the decoder that follows clicks predicts a bad mask, mostly in large even regions, the one
+that follows boxes is asked as well: with squares of many sizes around the click, of whose masks
+`mask_choice` takes the most plausible.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ibisagent.tools.click_boxes import first_boxes
+from ibisagent.tools.click_consistency import Logits, Point
+from ibisagent.tools.litemedsam_net import LiteMedSAMNet
+from ibisagent.tools.mask_choice import Candidate, choose, stability
+
+DOUBTFUL = 0.35
+"""Predicted IoU below which a first mask is reconsidered."""
+BATCH = 4
+"""Boxes decoded at once. On a processor larger batches are slower: their tensors leave the
+caches."""
+
+
+def reconsider(
+    net: LiteMedSAMNet, embedding: Tensor, inner: tuple[int, int], click: Point, mask: Logits
+) -> tuple[Logits, float]:
+    """The most plausible of the masks that boxes give, and its plausibility in [0, 1].
+
+    Args:
+        net: With its own weights, which follow boxes.
+        embedding: Of the image.
+        inner: (height, width) of the image in the square.
+        click: Positive, in pixels of the square.
+        mask: The doubtful logits of the square; returned where no box gives anything.
+    """
+    height, width = inner
+    boxes = first_boxes(click, inner)
+    candidates = []
+    for first in range(0, len(boxes), BATCH):
+        logits, quality = net.decode_boxes(embedding, boxes[first : first + BATCH])
+        for one, iou in zip(logits.numpy(), quality.clamp(0, 1).tolist(), strict=True):
+            found = np.ascontiguousarray(one[:height, :width])
+            candidates.append(Candidate(found, stability(found), iou))
+    nothing = np.zeros(inner, dtype=bool)
+    best, plausibility = choose(candidates, nothing, click)
+    if not (best > 0).any():
+        return mask, plausibility
+    square: NDArray[np.float32] = mask.copy()
+    square[:height, :width] = best
+    return square, plausibility
