@@ -199,6 +199,8 @@ def test_accepted_mask_is_a_named_label(runs: RunClient, client: Client, tmp_pat
     again = runs.start("nothing", "oblique", slice=9, start_label="final")
     runs.rest(again)
     np.testing.assert_array_equal(runs.marked(again, tmp_path), label > 0)
+    place = f"{client.url}/datastore/label?id=oblique&tag=final"
+    assert requests.delete(place, timeout=30).ok  # others count on studies without labels
 
 
 def test_resume_from_an_earlier_run(runs: RunClient, tmp_path: Path) -> None:
