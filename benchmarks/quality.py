@@ -35,6 +35,7 @@ from ibisagent import __version__  # noqa: E402
 from ibisagent.actions import Click  # noqa: E402
 from ibisagent.agent import Agent, load_agent  # noqa: E402
 from ibisagent.episode import Episode, Limits, run  # noqa: E402
+from ibisagent.errors import IBISAgentError  # noqa: E402
 from ibisagent.machine import machine_facts  # noqa: E402
 from ibisagent.metrics import dice  # noqa: E402
 from ibisagent.output import make_folder, write_whole  # noqa: E402
@@ -58,8 +59,20 @@ Case = tuple[LabelledPicture, str]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write and draw."""
-    options = _parse(arguments)
+    """Measure, print, write and draw.
+
+    Returns:
+        The exit code: 0, or 1 where something could not be measured.
+    """
+    try:
+        _measure(_parse(arguments), arguments)
+    except IBISAgentError as error:
+        Console(stderr=True, highlight=False).print(f"bench: {error}", style="red", markup=False)
+        return 1
+    return 0
+
+
+def _measure(options: argparse.Namespace, arguments: Sequence[str] | None) -> None:
     catalogue = load_catalogue()
     train = load_corpus(options.data, catalogue)
     held_back = load_corpus(options.data, catalogue, held_back=True)
@@ -97,7 +110,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write_whole(options.out, (json.dumps(report, indent=1) + "\n").encode("utf-8"))
     draw(report, options.plot)
     Console(highlight=False).print(_table(report))
-    return 0
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -108,11 +108,14 @@ def embedded(
 def tool(
     data: Data,
     out: Out,
-    pictures: Annotated[int, typer.Option(help="Pictures to embed.")] = 500,
-    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 700,
+    pictures: Annotated[int, typer.Option(min=1, help="Pictures to embed.")] = 500,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 700,
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 4e-4,
     start: Annotated[
-        Path | None, typer.Option(help="Weights to start from; without, LiteMedSAM's.")
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="Weights to start from; without, LiteMedSAM's."
+        ),
     ] = None,
     into: Annotated[
         Path | None, typer.Option(help="File for the float16 weights of the result.")
