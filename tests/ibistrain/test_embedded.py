@@ -54,6 +54,18 @@ def test_a_run_learns_is_continued_and_loads_as_a_policy(start, pictures, states
     assert LocalPolicy(tmp_path / "model", device="cpu").profile is not None
 
 
+def test_without_questions_only_the_vision_tower_learns(start, pictures, catalogue, tmp_path):
+    config = EmbeddedConfig(steps=25, batch=2, refinement=0.3, questions=0, learning_rate=3e-3)
+    profile = load_profile(start)
+    looker = ExampleMaker(profile, catalogue.synonyms, questions=0)
+    train_embedded(start, tmp_path, pictures, {"blobs": 1.0}, [], looker, profile, config)
+    before = load_file(start / "model.safetensors")
+    after = load_file(tmp_path / "model" / "model.safetensors")
+    changed = {name for name, value in before.items() if not value.equal(after[name])}
+    assert changed
+    assert all("visual." in name for name in changed)
+
+
 def test_continuing_starts_from_the_weights_that_were_saved(
     start, pictures, states, maker, tmp_path
 ):
@@ -70,7 +82,7 @@ def test_continuing_starts_from_the_weights_that_were_saved(
 
 
 def test_examples_depend_on_their_number_only(pictures, states, maker):
-    config = EmbeddedConfig(steps=5, batch=4)
+    config = EmbeddedConfig(steps=5, batch=4, refinement=0)
     first, second = (
         DrawnExamples(pictures, {"blobs": 1.0}, states, maker, config) for _ in range(2)
     )

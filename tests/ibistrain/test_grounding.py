@@ -73,12 +73,21 @@ def test_heads_can_learn_place_and_cover():
     torch.manual_seed(0)
     heads = GroundingHeads(16, ["disc"])
     tokens, grid = torch.randn(6, 16), (2, 3)
-    cover = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    cover = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]).kron(torch.eye(2))
     optimiser = torch.optim.Adam(heads.parameters(), lr=0.05)
     for _ in range(300):
         losses = heads([tokens], [grid], [cover * 0], [{"disc": cover}])
         optimiser.zero_grad()
-        sum(losses.values()).backward()
+        (losses["place"] + losses["cover"]).backward()
         optimiser.step()
     assert losses["place"] < 1e-3
     assert losses["cover"] < 0.05
+    assert losses["hit"] == 1
+    logits = heads.covered(tokens, grid)[..., 1]
+    assert torch.equal(logits > 0, cover > 0.5)  # quarters lie where they lie in the picture
+
+
+def test_hits_count_targets_that_are_there_only():
+    heads = GroundingHeads(4, ["disc"])
+    nothing = torch.zeros(4, 4)
+    assert "hit" not in heads([torch.randn(4, 4)], [(2, 2)], [nothing], [{"disc": nothing}])

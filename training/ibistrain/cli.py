@@ -79,12 +79,18 @@ def embedded(
     data: Data,
     start: Annotated[Path, typer.Option(help="Checkpoint to start from.")],
     out: Out,
-    states: Annotated[
-        Path | None, typer.Option(help="Simulated episodes; without, first turns only.")
+    states: Annotated[Path | None, typer.Option(help="Simulated episodes.")] = None,
+    refinement: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of masked pictures; 0.3 with episodes, else 0."),
     ] = None,
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 6000,
     batch: Annotated[int, typer.Option(help="Pictures a step.")] = 8,
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-3,
+    questions: Annotated[
+        int, typer.Option(min=0, help="Most questions a picture; 0 teaches only to see.")
+    ] = 5,
+    strength: Annotated[float, typer.Option(min=0, help="Of the augmentation.")] = 1.0,
     seed: Seed = 0,
 ) -> None:
     """Train the embedded policy; a run that was broken off is continued."""
@@ -99,8 +105,16 @@ def embedded(
     by_name = {picture.name: picture for picture in pictures}
     moments = read_states(states, by_name) if states else []
     weights = {name: entry.weight for name, entry in catalogue.sets.items()}
-    config = EmbeddedConfig(steps=steps, batch=batch, learning_rate=learning_rate, seed=seed)
-    maker = ExampleMaker(profile, catalogue.synonyms, config.strength)
+    config = EmbeddedConfig(
+        steps=steps,
+        batch=batch,
+        learning_rate=learning_rate,
+        refinement=refinement if refinement is not None else 0.3 if states else 0.0,
+        questions=questions,
+        strength=strength,
+        seed=seed,
+    )
+    maker = ExampleMaker(profile, catalogue.synonyms, config.strength, config.questions)
     train_embedded(start, out, pictures, weights, moments, maker, profile, config)
 
 

@@ -23,7 +23,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 
 from ibisagent.prompts import PROFILE_FILE, PromptProfile
 from ibistrain.corpus import LabelledPicture, by_set_and_subject
-from ibistrain.examples import Example, ExampleMaker, state_is_good
+from ibistrain.examples import QUESTIONS, Example, ExampleMaker, state_is_good
 from ibistrain.grounding import LOOKING_LAYERS, CoordinateLoss, GroundingHeads, looking_loss
 from ibistrain.imagined import imagine
 from ibistrain.packing import PackingCollator, attention_mask, restart_positions
@@ -45,7 +45,10 @@ class EmbeddedConfig(BaseModel):
     batch: int = Field(default=8, gt=0, description="Pictures a step.")
     learning_rate: float = Field(default=1e-3, gt=0)
     refinement: float = Field(
-        default=0.3, ge=0, le=1, description="Share of pictures that carry a mask, given states."
+        default=0.3, ge=0, le=1, description="Share of pictures that carry a mask."
+    )
+    questions: int = Field(
+        default=QUESTIONS, ge=0, description="Most questions a picture; 0 teaches only to see."
     )
     strength: float = Field(default=1.0, ge=0, description="Of the augmentation.")
     seed: int = 0
@@ -58,7 +61,7 @@ class DrawnExamples(Dataset[Example]):
     Args:
         pictures: The corpus.
         weights: Weight of each set.
-        states: Simulated states; without any, all examples are first turns.
+        states: Simulated states; without any, all masks are imagined.
         maker: Makes examples.
         config: The run's settings.
     """
@@ -85,7 +88,7 @@ class DrawnExamples(Dataset[Example]):
         rng = random.Random(f"{self._config.seed}/{index}")
         name = rng.choices(list(self._groups), self._weights)[0]
         picture = rng.choice(rng.choice(list(self._groups[name].values())))
-        if not self._states or rng.random() >= self._config.refinement:
+        if rng.random() >= self._config.refinement:
             return self._maker.first(picture, rng)
         simulated = [group for group in self._states.get(name, ()) if group]
         if simulated and rng.random() < SIMULATED:
@@ -115,14 +118,28 @@ class EmbeddedTrainer(Trainer):
     def compute_loss(  # type: ignore[override]
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
     ) -> Any:
-        """Reply loss plus auxiliary losses; see `ibistrain.grounding`."""
+        """Auxiliary losses, see `ibistrain.grounding`, and that of the replies if there are any."""
+        grid = inputs["image_grid_thw"]
+        features = model.model.get_image_features(inputs["pixel_values"], grid).pooler_output
+        parts = self._heads(features, inputs["grids"], inputs["masks"], inputs["organs"])
+        loss = 2.0 * parts["place"] + parts["cover"]
+        outputs = None
+        if "input_ids" in inputs:
+            said, outputs = self._text_losses(model, inputs, features)
+            loss = loss + said["reply"] + 0.3 * said["looking"]
+            parts = {**parts, **said}
+        self._note(parts)
+        return (loss, outputs) if return_outputs else loss
+
+    def _text_losses(
+        self, model: Any, inputs: dict[str, Any], features: Sequence[torch.Tensor]
+    ) -> tuple[dict[str, torch.Tensor], Any]:
         core = model.model
         ids, blocks = inputs["input_ids"], inputs["blocks"]
-        grid = inputs["image_grid_thw"]
-        features = core.get_image_features(inputs["pixel_values"], grid).pooler_output
         is_image = ids == model.config.image_token_id
         embeds = model.get_input_embeddings()(ids)
         embeds = embeds.masked_scatter(is_image[..., None], torch.cat(list(features)).to(embeds))
+        grid = inputs["image_grid_thw"]
         positions, _ = core.get_rope_index(ids, is_image.int(), image_grid_thw=grid)
         allowed = attention_mask(blocks)
         bias = torch.zeros_like(allowed, dtype=embeds.dtype)
@@ -135,21 +152,15 @@ class EmbeddedTrainer(Trainer):
             use_cache=False,
         )
         labels = inputs["labels"][:, 1:]
-        hidden = outputs.last_hidden_state[:, :-1]
         learn = labels >= 0
-        logits = model.lm_head(hidden[learn]).float()
-        parts = {
-            "reply": self._coordinates(logits, labels[learn], ids[:, :-1][learn]),
-            **self._heads(features, inputs["grids"], inputs["masks"], inputs["organs"]),
-        }
+        logits = model.lm_head(outputs.last_hidden_state[:, :-1][learn]).float()
+        reply = self._coordinates(logits, labels[learn], ids[:, :-1][learn])
         queries = torch.zeros_like(is_image)
         queries[:, :-1] = self._coordinates.coarse(labels, ids[:, :-1])
         queries |= (ids == self._think) & (inputs["labels"] >= 0)
         layers = [outputs.attentions[layer] for layer in LOOKING_LAYERS]
-        parts["looking"] = looking_loss(layers, queries, blocks, is_image, inputs["regions"])
-        self._note(parts)
-        loss = parts["reply"] + 2.0 * parts["place"] + parts["cover"] + 0.3 * parts["looking"]
-        return (loss, outputs) if return_outputs else loss
+        looking = looking_loss(layers, queries, blocks, is_image, inputs["regions"])
+        return {"reply": reply, "looking": looking}, outputs
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Load weights through the model's class.
@@ -168,8 +179,11 @@ class EmbeddedTrainer(Trainer):
         )
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Add the means of the loss's parts since the last log."""
-        means = {f"loss_{name}": sum(v) / len(v) for name, v in self._parts.items()}
+        """Add the means of the loss's parts, and of the hits, since the last log."""
+        means = {
+            name if name == "hit" else f"loss_{name}": sum(v) / len(v)
+            for name, v in self._parts.items()
+        }
         self._parts.clear()
         super().log({**logs, **means}, *args, **kwargs)
 

@@ -19,7 +19,8 @@ from ibisagent.overlay import overlay
 from ibisagent.policies.scripted import annotate, finish
 from ibisagent.prompts import PromptProfile
 from ibisagent.tools.base import RGB, Mask
-from ibistrain.augment import recolour, warp
+from ibistrain.augment import Layer, recolour, warp
+from ibistrain.clicks.repaint import repaint
 from ibistrain.corpus import LabelledPicture
 from ibistrain.questions import ask
 from ibistrain.states import State
@@ -31,6 +32,8 @@ QUESTIONS = 5
 ABSENT = 0.15
 """Chance that one of the questions asks for something that is not there. A small model that is
 asked for absent things half of the time says "absent" whenever it is unsure."""
+REPAINTED, MANY_LABELS = 0.2, 5
+"""Share of the pictures with more labels than that which are painted in contrasts of our own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +75,7 @@ class ExampleMaker:
         profile: Words and overlay.
         synonyms: Other words for targets.
         strength: Of the augmentation, 0 for none.
+        questions: Most questions about one picture; with 0, examples only show.
     """
 
     def __init__(
@@ -79,29 +83,41 @@ class ExampleMaker:
         profile: PromptProfile,
         synonyms: Mapping[str, Sequence[str]],
         strength: float = 1.0,
+        questions: int = QUESTIONS,
     ) -> None:
         self._profile = profile
         self._synonyms = synonyms
         self._strength = strength
+        self._questions = questions
 
     def first(self, picture: LabelledPicture, rng: Random) -> Example:
         """Several questions on an untouched picture."""
-        rgb, (labels,) = warp(picture.rgb, [picture.labels], rng, picture.flip, self._strength)
-        organs = {name: picture.truth(name, labels) for name in picture.targets}
+        rgb, (labels,), organs = self._seen(picture, [], rng)
         blank = np.zeros(labels.shape, bool)
-        turns = [self._turn(t, organs[t], blank, False, rng) for t in _draw(picture, organs, rng)]
-        return Example(recolour(rgb, rng, self._strength), turns, blank, organs)
+        asked = _draw(picture, organs, self._questions, rng)
+        turns = [self._turn(target, organs[target], blank, False, rng) for target in asked]
+        return Example(rgb, turns, blank, organs)
 
     def refinement(self, picture: LabelledPicture, state: State, rng: Random) -> Example:
         """One question on a picture that already carries a mask."""
-        layers = [picture.labels, state.mask.astype(np.uint8)]
-        rgb, (labels, flat) = warp(picture.rgb, layers, rng, picture.flip, self._strength)
-        organs = {name: picture.truth(name, labels) for name in picture.targets}
+        rgb, (_, flat), organs = self._seen(picture, [state.mask.astype(np.uint8)], rng)
         mask = flat.astype(bool)
-        rgb = recolour(rgb, rng, self._strength)
         seen = overlay(rgb, mask, self._profile.overlay_colour, self._profile.overlay_alpha)
-        turn = self._turn(state.target, organs[state.target], mask, state.settled, rng)
-        return Example(seen, [turn], mask, organs)
+        truth = organs[state.target]
+        turns = [self._turn(state.target, truth, mask, state.settled, rng)]
+        return Example(seen, turns[: self._questions], mask, organs)
+
+    def _seen(
+        self, picture: LabelledPicture, layers: list[Layer], rng: Random
+    ) -> tuple[RGB, list[Layer], dict[str, Mask]]:
+        """The picture in one random form, its labels and `layers` with it, and its targets."""
+        rgb, strength = picture.rgb, self._strength
+        many = len(np.unique(picture.labels)) > MANY_LABELS
+        if many and strength > 0 and rng.random() < REPAINTED:
+            rgb = repaint(rgb, picture.labels, rng)
+        rgb, moved = warp(rgb, [picture.labels, *layers], rng, picture.flip, strength)
+        organs = {name: picture.truth(name, moved[0]) for name in picture.targets}
+        return recolour(rgb, rng, strength), moved, organs
 
     def _turn(self, target: str, truth: Mask, mask: Mask, settled: bool, rng: Random) -> Turn:
         if settled and truth.any() and mask.any():
@@ -113,13 +129,17 @@ class ExampleMaker:
         return Turn(question, format_reply(reply), _region(reply, truth, mask))
 
 
-def _draw(picture: LabelledPicture, organs: Mapping[str, Mask], rng: Random) -> list[str]:
+def _draw(
+    picture: LabelledPicture, organs: Mapping[str, Mask], most: int, rng: Random
+) -> list[str]:
     """Targets to ask for: some that are there, now and then one that is not."""
+    if most == 0:
+        return []
     present = [name for name in picture.present if organs[name].any()]
     absent = [name for name, mask in organs.items() if not mask.any()]
-    chosen = rng.sample(present, min(len(present), QUESTIONS))
+    chosen = rng.sample(present, min(len(present), most))
     if absent and (rng.random() < ABSENT or not chosen):
-        chosen = [*chosen[: QUESTIONS - 1], rng.choice(absent)]
+        chosen = [*chosen[: most - 1], rng.choice(absent)]
     return chosen or [rng.choice(list(organs))]
 
 

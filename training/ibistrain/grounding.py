@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ibistrain.packing import IGNORE
+from ibistrain.packing import IGNORE, QUARTERS
 from ibistrain.tokenizer import X_LEAD, Y_LEAD, number_ids
 
 SIGMA = 2.5
@@ -39,7 +39,8 @@ class GroundingHeads(nn.Module):
         super().__init__()
         self.targets = {name: index for index, name in enumerate(targets)}
         self.place = nn.Linear(width, 2)
-        self.cover = nn.Linear(width, 1 + len(self.targets))
+        self.cover = nn.Linear(width, QUARTERS**2 * (1 + len(self.targets)))
+        nn.init.constant_(self.cover.bias, -4.0)  # most targets are nowhere
 
     def forward(
         self,
@@ -48,24 +49,44 @@ class GroundingHeads(nn.Module):
         masks: Sequence[torch.Tensor],
         organs: Sequence[dict[str, torch.Tensor]],
     ) -> dict[str, torch.Tensor]:
-        """Losses ``place`` and ``cover`` of a batch.
+        """Losses ``place`` and ``cover`` of a batch, and ``hit``, which is no loss.
 
         Args:
             features: Vision tokens of each picture, axes (token, width).
             grids: Token rows and columns of each picture.
-            masks: Coverage of the present mask, axes (row, column).
-            organs: Coverage of each annotated target, axes (row, column).
+            masks: Coverage of the present mask, axes (row, column) of quarter cells.
+            organs: Coverage of each annotated target, axes (row, column) of quarter cells.
+
+        Returns:
+            ``hit`` is the share of the targets that are there whose surest quarter cell is
+            mostly theirs: what a first click could reach. It is absent where no target is there.
         """
-        place, cover = [], []
+        place, cover, hits = [], [], []
         for tokens, grid, mask, organ in zip(features, grids, masks, organs, strict=True):
-            place.append(functional.mse_loss(self.place(tokens), _cell_centres(grid)))
+            place.append(functional.mse_loss(self.place(tokens).float(), _cell_centres(grid)))
             known = [0, *(1 + self.targets[name] for name in organ)]
             truth = torch.stack([mask, *organ.values()], -1).flatten(0, 1)
-            logits = self.cover(tokens)[:, known]
-            # Targets cover few cells; without weight the answer "nowhere" is nearly right.
-            weight = 1.0 + 4.0 * truth
-            cover.append(functional.binary_cross_entropy_with_logits(logits, truth, weight))
-        return {"place": torch.stack(place).mean(), "cover": torch.stack(cover).mean()}
+            logits = self.covered(tokens, grid)[..., known].flatten(0, 1)
+            cover.append(_cover_loss(logits, truth))
+            hits.append(_surest_is_right(logits[:, 1:].detach(), truth[:, 1:]))
+        found = torch.cat(hits)
+        parts = {"place": torch.stack(place).mean(), "cover": torch.stack(cover).mean()}
+        return {**parts, "hit": found.mean()} if len(found) else parts
+
+    def covered(self, tokens: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+        """Logits of coverage by the present mask and each target.
+
+        Args:
+            tokens: Vision tokens, axes (token, width).
+            grid: Token rows and columns.
+
+        Returns:
+            Axes (row, column, 1 + target), `QUARTERS` times as many rows and columns as `grid`.
+        """
+        rows, columns = grid
+        split: torch.Tensor = self.cover(tokens).float()
+        split = split.view(rows, columns, QUARTERS, QUARTERS, -1)
+        return split.transpose(1, 2).reshape(QUARTERS * rows, QUARTERS * columns, -1)
 
 
 class CoordinateLoss:
@@ -144,6 +165,28 @@ def looking_loss(
                 weights = attention[row, 0, here][:, is_image[row]]
                 losses.append(-(region.flatten() * (weights + 1e-6).log()).sum(-1).mean())
     return torch.stack(losses).mean() if losses else torch.zeros(())
+
+
+def _cover_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy over all known targets, and soft Dice over those that are there.
+
+    Targets cover few cells; without weight and Dice the answer "nowhere" is nearly right.
+    """
+    weight = 1.0 + 4.0 * truth
+    entropy = functional.binary_cross_entropy_with_logits(logits, truth, weight)
+    there = truth.amax(0) > 0.1
+    if not there.any():
+        return entropy
+    sure, true = logits[:, there].sigmoid(), truth[:, there]
+    both, all_of_it = (sure * true).sum(0), (sure**2).sum(0) + (true**2).sum(0)
+    return entropy + (1 - (2 * both + 0.1) / (all_of_it + 0.1)).mean()
+
+
+def _surest_is_right(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """For each target that fills half a cell somewhere: whether its surest cell is such a one."""
+    there = truth.amax(0) >= 0.5
+    surest = logits.argmax(0, keepdim=True)
+    return (truth.gather(0, surest)[0] >= 0.5)[there].float()
 
 
 def _cell_centres(grid: tuple[int, int]) -> torch.Tensor:

@@ -24,6 +24,8 @@ from ibistrain.tokenizer import VISION_END
 
 IGNORE = -100
 """Label that carries no loss."""
+QUARTERS = 2
+"""Parts of a token's cell, in each direction, whose coverage is told apart."""
 
 
 @dataclass
@@ -58,28 +60,37 @@ class PackingCollator:
 
         Beside them, for auxiliary losses: ``grids`` (token rows and columns of each picture),
         ``regions`` (for each picture a list of depth maps at token resolution, one a question),
-        ``masks`` and ``organs`` (coverage at token resolution).
+        ``masks`` and ``organs`` (coverage of quarter cells). Without any question there are no
+        texts and no regions.
         """
         pictures = [Image.fromarray(example.picture) for example in examples]
         images = self._processor.image_processor(images=pictures, return_tensors="pt")
         merge = self._processor.image_processor.merge_size
         grids = [(int(h) // merge, int(w) // merge) for _, h, w in images["image_grid_thw"]]
-        sequences = [self._sequence(e, h * w) for e, (h, w) in zip(examples, grids, strict=True)]
+        fine = [(QUARTERS * h, QUARTERS * w) for h, w in grids]
         return {
-            **_pad(sequences, self._tokenizer.pad_token_id),
+            **self._texts(examples, grids),
             "pixel_values": images["pixel_values"],
             "image_grid_thw": images["image_grid_thw"],
             "grids": grids,
-            "regions": [
-                [None if t.region is None else _depth(t.region, grid) for t in e.turns]
-                for e, grid in zip(examples, grids, strict=True)
-            ],
-            "masks": [coverage(e.mask, grid) for e, grid in zip(examples, grids, strict=True)],
+            "masks": [coverage(e.mask, cells) for e, cells in zip(examples, fine, strict=True)],
             "organs": [
-                {name: coverage(mask, grid) for name, mask in e.organs.items()}
-                for e, grid in zip(examples, grids, strict=True)
+                {name: coverage(mask, cells) for name, mask in e.organs.items()}
+                for e, cells in zip(examples, fine, strict=True)
             ],
         }
+
+    def _texts(
+        self, examples: Sequence[Example], grids: Sequence[tuple[int, int]]
+    ) -> dict[str, Any]:
+        if not any(example.turns for example in examples):
+            return {}
+        sequences = [self._sequence(e, h * w) for e, (h, w) in zip(examples, grids, strict=True)]
+        regions = [
+            [None if t.region is None else _depth(t.region, grid) for t in e.turns]
+            for e, grid in zip(examples, grids, strict=True)
+        ]
+        return {**_pad(sequences, self._tokenizer.pad_token_id), "regions": regions}
 
     def _sequence(self, example: Example, image_tokens: int) -> _Sequence:
         packed = _Sequence()
@@ -137,7 +148,7 @@ def restart_positions(positions: torch.Tensor, blocks: torch.Tensor) -> torch.Te
 
 
 def coverage(mask: Mask, grid: tuple[int, int]) -> torch.Tensor:
-    """Share of each token's cell that a mask covers, axes (row, column), in [0, 1]."""
+    """Share of each cell of a grid that a mask covers, axes (row, column), in [0, 1]."""
     return _resize(mask.astype(np.float32), grid)
 
 
