@@ -91,3 +91,32 @@ def test_hits_count_targets_that_are_there_only():
     heads = GroundingHeads(4, ["disc"])
     nothing = torch.zeros(4, 4)
     assert "hit" not in heads([torch.randn(4, 4)], [(2, 2)], [nothing], [{"disc": nothing}])
+
+
+def test_places_can_be_said_in_the_embeddings_of_numbers():
+    """Tokens that carry their place, and a query that carries the place of what it looked at."""
+    torch.manual_seed(0)
+    heads, grid = GroundingHeads(32, []), (2, 3)
+    numbers = torch.randn(100, 32)
+    hidden = torch.randn(1, 7, 32)
+    is_image = torch.tensor([[True] * 6 + [False]])
+    queries, blocks = ~is_image, torch.tensor([[0] * 6 + [1]])
+    region = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]])  # the last cell
+    hidden[0, 6] = hidden[0, 5]
+    optimiser = torch.optim.Adam(heads.parameters(), lr=0.02)
+    for _ in range(400):
+        spoken = heads.spoken_place([hidden], is_image, [grid], numbers)
+        optimiser.zero_grad()
+        spoken.backward()
+        optimiser.step()
+    guessed = torch.tensor(100.0).log()
+    assert spoken < guessed - 1
+
+    def found(looked_at: int) -> torch.Tensor:
+        states = hidden.clone()
+        states[0, 6] = hidden[0, looked_at]
+        return heads.found_place([states], queries, blocks, [[region]], numbers)
+
+    assert found(5) < guessed - 1
+    assert found(0) > found(5) + 1
+    assert heads.found_place([hidden], queries, blocks, [[None]], numbers) == 0

@@ -126,7 +126,8 @@ class EmbeddedTrainer(Trainer):
         outputs = None
         if "input_ids" in inputs:
             said, outputs = self._text_losses(model, inputs, features)
-            loss = loss + said["reply"] + 0.3 * said["looking"]
+            loss = loss + said["reply"] + 0.5 * said["looking"]
+            loss = loss + 0.3 * (said["spoken"] + said["found"])
             parts = {**parts, **said}
         self._note(parts)
         return (loss, outputs) if return_outputs else loss
@@ -149,6 +150,7 @@ class EmbeddedTrainer(Trainer):
             attention_mask={"full_attention": bias},
             position_ids=restart_positions(positions, blocks),
             output_attentions=True,
+            output_hidden_states=True,
             use_cache=False,
         )
         labels = inputs["labels"][:, 1:]
@@ -160,7 +162,12 @@ class EmbeddedTrainer(Trainer):
         queries |= (ids == self._think) & (inputs["labels"] >= 0)
         layers = [outputs.attentions[layer] for layer in LOOKING_LAYERS]
         looking = looking_loss(layers, queries, blocks, is_image, inputs["regions"])
-        return {"reply": reply, "looking": looking}, outputs
+        seen = [outputs.hidden_states[layer] for layer in LOOKING_LAYERS]
+        numbers = model.get_input_embeddings().weight[self._coordinates.numbers]
+        spoken = self._heads.spoken_place(seen, is_image, inputs["grids"], numbers)
+        after = [outputs.hidden_states[layer + 1] for layer in LOOKING_LAYERS]
+        found = self._heads.found_place(after, queries, blocks, inputs["regions"], numbers)
+        return {"reply": reply, "looking": looking, "spoken": spoken, "found": found}, outputs
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Load weights through the model's class.

@@ -2,14 +2,14 @@
 
 A model of a few million parameters that starts from nothing does not find out by itself that
 the digits it writes are places in the picture. Three measures show it (measured: without them
-clicks stay at the position prior): vision tokens must know their row and column and what covers
-them; one attention head must look at the target while coordinates are written; and a coordinate
-close to the right one is almost right.
+clicks stay at the position prior): vision tokens must know their row and column, also in the words
+that a click is written in, and what covers them; one attention head must look at the target while
+coordinates are written; and a coordinate close to the right one is almost right.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -40,6 +40,7 @@ class GroundingHeads(nn.Module):
         self.targets = {name: index for index, name in enumerate(targets)}
         self.place = nn.Linear(width, 2)
         self.cover = nn.Linear(width, QUARTERS**2 * (1 + len(self.targets)))
+        self.spoken = nn.Sequential(nn.RMSNorm(width), nn.Linear(width, 2 * width, bias=False))
         nn.init.constant_(self.cover.bias, -4.0)  # most targets are nowhere
 
     def forward(
@@ -73,6 +74,67 @@ class GroundingHeads(nn.Module):
         parts = {"place": torch.stack(place).mean(), "cover": torch.stack(cover).mean()}
         return {**parts, "hit": found.mean()} if len(found) else parts
 
+    def spoken_place(
+        self,
+        hidden: Sequence[torch.Tensor],
+        is_image: torch.Tensor,
+        grids: Sequence[tuple[int, int]],
+        numbers: torch.Tensor,
+    ) -> torch.Tensor:
+        """How badly vision tokens inside the text model know their place as a number to write.
+
+        The vision tower has relative positions only and knows a place to about one token. The
+        text model's rotary positions are exact, and what it looks at must say where it is in the
+        very words that will be written, or the way from looking to writing is not found.
+
+        Args:
+            hidden: Inputs of the taught text layers, axes (batch, position, width).
+            is_image: Which positions are vision tokens, axes (batch, position).
+            grids: Token rows and columns of each picture.
+            numbers: Embeddings of ``00`` to ``99``, axes (number, width).
+        """
+        centres = torch.cat([_cell_centres(grid) for grid in grids])
+        said = [states[is_image] for states in hidden]
+        return torch.stack([self._place_loss(states, centres, numbers) for states in said]).mean()
+
+    def found_place(
+        self,
+        hidden: Sequence[torch.Tensor],
+        queries: torch.Tensor,
+        blocks: torch.Tensor,
+        regions: Sequence[Sequence[torch.Tensor | None]],
+        numbers: torch.Tensor,
+    ) -> torch.Tensor:
+        """How badly what has been looked at is known as a number to write, right after looking.
+
+        Args:
+            hidden: Outputs of the taught text layers, axes (batch, position, width).
+            queries: Positions at which was looked, axes (batch, position).
+            blocks: Block of each position, axes (batch, position).
+            regions: See `looking_loss`.
+            numbers: Embeddings of ``00`` to ``99``, axes (number, width).
+        """
+        rows, columns, places = [], [], []
+        for row, block, region in _asked(regions):
+            here = (queries[row] & (blocks[row] == block)).nonzero().flatten()
+            middle = region.flatten() @ _cell_centres((region.shape[0], region.shape[1]))
+            rows.append(torch.full_like(here, row))
+            columns.append(here)
+            places.append(middle.expand(len(here), 2))
+        if not sum(map(len, places)):
+            return torch.zeros(())
+        where, truth = (torch.cat(rows), torch.cat(columns)), torch.cat(places)
+        return torch.stack([self._place_loss(h[where], truth, numbers) for h in hidden]).mean()
+
+    def _place_loss(
+        self, states: torch.Tensor, places: torch.Tensor, numbers: torch.Tensor
+    ) -> torch.Tensor:
+        """Cross-entropy of (row, column) said as numbers; axes (position, ...)."""
+        truth = soft_numbers()[(100 * places).long().clamp(0, 99)]
+        said = self.spoken(states).unflatten(-1, (2, -1)) @ numbers.T
+        loss: torch.Tensor = -(truth * said.float().log_softmax(-1)).sum(-1).mean()
+        return loss
+
     def covered(self, tokens: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
         """Logits of coverage by the present mask and each target.
 
@@ -99,10 +161,14 @@ class CoordinateLoss:
     def __init__(self, tokenizer: Any) -> None:
         self._numbers = torch.tensor(number_ids(tokenizer))
         self._leads = torch.tensor(tokenizer.convert_tokens_to_ids([X_LEAD, Y_LEAD]))
-        steps = torch.arange(100)
-        self._soft = torch.softmax(-((steps[:, None] - steps) ** 2) / (2 * SIGMA**2), dim=1)
+        self._soft = soft_numbers()
         self._value = torch.full((len(tokenizer),), -1)
-        self._value[self._numbers] = steps
+        self._value[self._numbers] = torch.arange(100)
+
+    @property
+    def numbers(self) -> torch.Tensor:
+        """Token ids of ``00`` to ``99``."""
+        return self._numbers
 
     def coarse(self, labels: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
         """Positions that predict the first two digits of a coordinate, axes as `labels`.
@@ -139,6 +205,12 @@ class CoordinateLoss:
         return self._value[tokens.clamp(min=0)] >= 0
 
 
+def soft_numbers() -> torch.Tensor:
+    """What to say instead of each number: mostly it, and its neighbours. Axes (number, said)."""
+    steps = torch.arange(100)
+    return torch.softmax(-((steps[:, None] - steps) ** 2) / (2 * SIGMA**2), dim=1)
+
+
 def looking_loss(
     attentions: Sequence[torch.Tensor],
     queries: torch.Tensor,
@@ -156,15 +228,23 @@ def looking_loss(
         regions: Where to look, a map that sums to 1 for each picture and question.
     """
     losses = []
-    for row, maps in enumerate(regions):
-        for block, region in enumerate(maps, start=1):
-            here = queries[row] & (blocks[row] == block)
-            if region is None or not here.any():
-                continue
+    for row, block, region in _asked(regions):
+        here = queries[row] & (blocks[row] == block)
+        if here.any():
             for attention in attentions:
                 weights = attention[row, 0, here][:, is_image[row]]
                 losses.append(-(region.flatten() * (weights + 1e-6).log()).sum(-1).mean())
     return torch.stack(losses).mean() if losses else torch.zeros(())
+
+
+def _asked(
+    regions: Sequence[Sequence[torch.Tensor | None]],
+) -> Iterator[tuple[int, int, torch.Tensor]]:
+    """Row of the batch, block of the question, and region of each question that has one."""
+    for row, maps in enumerate(regions):
+        for block, region in enumerate(maps, start=1):
+            if region is not None:
+                yield row, block, region
 
 
 def _cover_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:

@@ -24,6 +24,8 @@ from ibistrain.tokenizer import VISION_END
 
 IGNORE = -100
 """Label that carries no loss."""
+DEPTH_POWER = 3
+"""How much more the deepest cells of a region count: what is looked at broadly is read dimly."""
 QUARTERS = 2
 """Parts of a token's cell, in each direction, whose coverage is told apart."""
 
@@ -155,7 +157,7 @@ def coverage(mask: Mask, grid: tuple[int, int]) -> torch.Tensor:
 def _depth(region: Mask, grid: tuple[int, int]) -> torch.Tensor:
     """Where in a region to look: more weight the deeper inside; sums to 1."""
     depth = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1].astype(np.float32)
-    cells = _resize(depth, grid)
+    cells = _resize(depth**DEPTH_POWER, grid)
     return cells / cells.sum()
 
 
