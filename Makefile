@@ -80,17 +80,23 @@ bench-policies: $(STAMP) ## measure ways of running a policy: batched, served, a
 	$(BIN)/python benchmarks/policies.py
 
 .PHONY: bench-server
-bench-server: $(STAMP) ## measure runs on a server: latency, many clients, memory; IMAGE=volume
+bench-server: $(STAMP) ## measure runs on a server: latency, clients, memory, a volume; IMAGE=volume
 	$(BIN)/python benchmarks/runs.py $(if $(IMAGE),--image "$(IMAGE)") \
 		$(if $(PROMPT),--prompt "$$PROMPT")
 
 .PHONY: bench-propagation
-bench-propagation: $(STAMP) ## compare carrying masks with asking on every slice; takes an hour
+bench-propagation: $(STAMP) ## compare carrying masks with asking on every slice; takes half an hour
 	$(BIN)/python benchmarks/propagation.py
 
 .PHONY: bench-training
 bench-training: $(STAMP) ## measure simulation, fine-tuning and reinforcement learning
 	$(BIN)/python benchmarks/training.py --data $(DATA)
+
+.PHONY: bench-proof
+bench-proof: $(STAMP) ## what each stage of training is good for; over an hour on one core
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/ablation.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/ablation.py --rewards
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/active_learning.py
 
 .PHONY: docs
 docs: $(STAMP) ## write the generated pages of docs/ anew
@@ -153,13 +159,13 @@ EVALUATED := ct_brain_hemorrhage ct_headneck_openkbp ct_sammed2d_demo ct_spleen_
 .PHONY: embedded-default
 embedded-default: $(STAMP) ## train the embedded policy anew and publish it; DATA=folder
 	test -f $(RUNS)/start/config.json || $(BIN)/ibistrain init --data $(DATA) --out $(RUNS)/start
-	test -f $(RUNS)/first/model/config.json || $(BIN)/ibistrain embedded --data $(DATA) \
-		--start $(RUNS)/start --out $(RUNS)/first --steps 2000
+	test -f $(RUNS)/seeing/model/config.json || $(BIN)/ibistrain embedded --data $(DATA) \
+		--start $(RUNS)/start --out $(RUNS)/seeing --questions 0 --refinement 0.2 \
+		--steps 2500 --batch 32 --strength 1.2
 	$(BIN)/ibistrain simulate --data $(DATA) --out $(RUNS)/episodes --episodes 200
-	test -f $(RUNS)/second/model/config.json || $(BIN)/ibistrain embedded --data $(DATA) \
-		--start $(RUNS)/first/model --states $(RUNS)/episodes --out $(RUNS)/second \
-		--steps 1700 --learning-rate 7e-4
+	test -f $(RUNS)/speaking/model/config.json || $(BIN)/ibistrain embedded --data $(DATA) \
+		--start $(RUNS)/seeing/model --states $(RUNS)/episodes --out $(RUNS)/speaking --steps 3000
 	$(BIN)/ibisagent evaluate $(addprefix $(DATA)/,$(EVALUATED)) --limit 6 --max-steps 6 \
-		--policy $(RUNS)/second/model --out $(RUNS)/evaluation
-	$(BIN)/ibistrain publish --data $(DATA) --checkpoint $(RUNS)/second/model \
+		--policy $(RUNS)/speaking/model --out $(RUNS)/evaluation
+	$(BIN)/ibistrain publish --data $(DATA) --checkpoint $(RUNS)/speaking/model \
 		--results $(RUNS)/evaluation/results.json --out lib/ibisagent/policies/embedded

@@ -2,8 +2,9 @@
 
 Writes ``docs/results/policies.json``. Without ``--policy`` an untrained checkpoint of the embedded
 one's size writes replies of a fixed length, so that any machine can measure the ratios: batched to
-one by one, served to local, our loop to the published one, the common prefix of the prompts kept or
-looked at anew, the tool's embeddings kept or made anew. On a CPU ratios are of the processor's own
+one by one, served to local, our loop to the published one, the common prefix of the prompts and,
+with history, the earlier turns kept or looked at anew, the tool's embeddings kept or made anew, one
+by one or together. On a CPU ratios are of the processor's own
 seconds, which other programs do not lengthen; those with a served policy are by the clock.
 """
 
@@ -31,7 +32,8 @@ from harness.fake_tool import DiscTool  # noqa: E402
 from harness.reference_loop import ask  # noqa: E402
 from harness.transformers_serve import transformers_serve  # noqa: E402
 
-from benchmarks.embeddings import measure_embeddings  # noqa: E402
+from benchmarks.embeddings import measure_embeddings, measure_together  # noqa: E402
+from benchmarks.history import measure_history  # noqa: E402
 from benchmarks.pictures import picture  # noqa: E402
 from benchmarks.timing import Times  # noqa: E402
 from ibisagent import __version__  # noqa: E402
@@ -114,7 +116,11 @@ def _measure(checkpoint: str, options: argparse.Namespace) -> dict[str, Any]:
         "speedup_of_prefix_reuse": round(plain / slow, 3),
         "speedup_over_the_published_loop_one_by_one": round(theirs / slow, 2),
         f"speedup_over_the_published_loop_{SLICES}_at_once": round(SLICES * theirs / fast, 2),
+        "earlier_turns_with_history": measure_history(
+            policy, anew, profile, options.repeats, options.device
+        ),
         "embedding_cache": measure_embeddings(options.tool, options.device, options.repeats),
+        "embeddings_together": measure_together(options.tool, options.device),
         "memory_mib": memory,
         "served": _measure_served(checkpoint, options, batched.median),
     }

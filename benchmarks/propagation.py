@@ -56,11 +56,16 @@ from ibisagent.volume import read_image  # noqa: E402
 
 RESULTS = ROOT / "docs" / "results" / "propagation.json"
 PAGE = ROOT / "docs" / "propagation.md"
-SET = "vol_totalseg_ct_mr"
 CASES = {
-    "mr_3mm_small": ("spleen", "kidney left", "aorta", "liver"),
-    "ct_3mm": ("kidney left", "spleen", "aorta", "liver"),
+    "vol_totalseg_ct_mr": {
+        "mr_3mm_small": ("spleen", "kidney left", "aorta", "liver"),
+        "ct_3mm": ("kidney left", "spleen", "aorta", "liver"),
+    },
+    "vol_mr_spinalcord_sct": {"t2": ("spinal cord",), "t2s": ("spinal cord grey matter",)},
+    "vol_mr_brain_atlas": {"colin27_ch2": ("Putamen L",)},
 }
+"""Set -> volume -> targets."""
+
 SAME = ("version", "tool", "settings", "max_steps", "annotator_stops_at_iou", "nsd_tolerance_mm")
 """What must be equal for an earlier run to be gone on with."""
 
@@ -197,7 +202,7 @@ def measure(options: argparse.Namespace) -> None:
             report["rows"] += run(case, method, embeddings, options)
             report["n"] = len({(row["volume"], row["target"]) for row in report["rows"]})
             write_whole(options.out, (json.dumps(report, indent=1) + "\n").encode("utf-8"))
-    report["finished"] = report["n"] == sum(len(labels) for labels in CASES.values())
+    report["finished"] = report["n"] == len(list(cases(options.data, "")))
     write_whole(options.out, (json.dumps(report, indent=1) + "\n").encode("utf-8"))
 
 
@@ -213,11 +218,12 @@ def _finished_rows(out: Path, report: dict[str, Any]) -> list[dict[str, Any]]:
 
 def cases(data: Path, only: str) -> Iterator[Case]:
     """The targets to measure on, `only` those whose "volume/target" begins with a text."""
-    items = {item.name: item for item in load_manifest(data / SET).items}
-    for name, labels in CASES.items():
-        for label in labels:
-            if f"{name}/{label}".startswith(only):
-                yield Case(items[name], label)
+    for folder, volumes in CASES.items():
+        items = {item.name: item for item in load_manifest(data / folder).items}
+        for name, labels in volumes.items():
+            for label in labels:
+                if f"{name}/{label}".startswith(only):
+                    yield Case(items[name], label)
 
 
 def run(
@@ -340,7 +346,7 @@ def _report(options: argparse.Namespace, tool: str) -> dict[str, Any]:
         "command": "make bench-propagation",
         "version": __version__,
         "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "data": f"{SET}: TotalSegmentator's test volumes, pseudo labels, 3 mm, axial slices",
+        "data": f"axial slices of {', '.join(CASES)}",
         "policy": VolumeAnnotator.name,
         "tool": tool,
         "seed": None,

@@ -119,7 +119,7 @@ class IBISAgentApp(MONAILabelApp):
         except IBISAgentError as error:
             refuse_to_start(error)
         service.look_after()
-        self._task.line = service.runs.line
+        self._task.runs = service.runs
         prefix = settings.MONAI_LABEL_API_STR
         return [
             *info_routes(prefix, service),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ibisagent.errors import InvalidRequest
 from ibisagent.policies import EMBEDDED, load_policy
 from ibisagent.policies.base import Policy
+from ibisagent.policies.sampling import TEMPERATURE, SamplingPolicy
 from ibisagent.prompts import PromptProfile, load_profile
 from ibisagent.tools import load_tool
 from ibisagent.tools.base import SegmentationTool
@@ -20,6 +22,25 @@ class Agent:
     policy: Policy
     tool: SegmentationTool
     profile: PromptProfile
+
+    def with_seed(self, seed: int) -> Agent:
+        """The agent as it makes another attempt.
+
+        Args:
+            seed: 0 for the agent itself, which chooses its likeliest words; any other number
+                for words drawn at random, the same ones for the same number.
+
+        Raises:
+            InvalidRequest: The policy cannot draw its words.
+        """
+        if seed == 0:
+            return self
+        if not isinstance(self.policy, SamplingPolicy):
+            raise InvalidRequest(
+                f"The policy {self.policy.name} does not choose its words at random.",
+                "Leave seed out, or give 0.",
+            )
+        return replace(self, policy=self.policy.sampling(TEMPERATURE, seed))
 
 
 def load_agent(

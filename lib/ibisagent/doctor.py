@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -20,6 +21,7 @@ from ibisagent.errors import InvalidRequest
 from ibisagent.finding import Finding, Level
 from ibisagent.machine_profile import Needs
 from ibisagent.policies import ENDPOINT
+from ibisagent.policies.checkpoint_source import ADAPTER_FILE
 from ibisagent.policies.policy_spec import PolicySpec
 
 LEADS = {"server": "monailabel", "train": "peft", "demo": "nilearn"}
@@ -103,9 +105,11 @@ def check_own_packages(plan: Plan, facts: Facts) -> Iterator[Finding]:
 
 def _packages_of(policy: str) -> tuple[str, ...]:
     try:
-        return PolicySpec.parse(policy).packages
+        chosen = PolicySpec.parse(policy)
     except InvalidRequest:  # the finding about the policy says so
         return ()
+    adapter = (Path(chosen.where) / ADAPTER_FILE).is_file()
+    return (*chosen.packages, *(("peft",) if adapter else ()))
 
 
 def check_torch(facts: Facts) -> Finding:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ibisagent.errors import IBISAgentError
 from ibisagent.finding import Finding, Level
 from ibisagent.policies import EMBEDDED, embedded_checkpoint
-from ibisagent.policies.checkpoint_source import CheckpointSource
+from ibisagent.policies.checkpoint_source import ADAPTER_FILE, CheckpointSource
 from ibisagent.policies.policy_spec import PolicySpec
 from ibisagent.tools.weights import tool_source
 
@@ -80,7 +80,7 @@ def _cached(source: CheckpointSource) -> Path | None:
 
 
 def _in_folder(name: str, folder: Path) -> Finding:
-    known = any((folder / file).is_file() for file in ("config.json", "adapter_config.json"))
+    known = any((folder / file).is_file() for file in ("config.json", ADAPTER_FILE))
     missing = missing_shards(folder) if known else ["config.json"]
     if not missing:
         return Finding(name, Level.OK, f"{folder.name} is here")

@@ -19,6 +19,7 @@ from ibisagent.errors import EpisodeEnded, IBISAgentError, InvalidRequest, Polic
 from ibisagent.overlay import overlay
 from ibisagent.policies.base import Cancelled, Observation, Policy, never
 from ibisagent.prompts import PromptProfile
+from ibisagent.tools.ahead import at_once, embed_ahead
 from ibisagent.tools.base import RGB, Mask, Segmentation, SegmentationTool
 
 logger = logging.getLogger(__name__)
@@ -146,8 +147,13 @@ class Episode:
             step=len(self.steps),
         )
 
-    def apply(self, raw: str, policy_seconds: float = 0.0) -> Step:
+    def apply(self, raw: str, policy_seconds: float = 0.0, tool_seconds: float = 0.0) -> Step:
         """Carry out a policy's reply.
+
+        Args:
+            raw: The reply.
+            policy_seconds: Time that it took, for the record.
+            tool_seconds: Time that the tool has spent on the picture already, likewise.
 
         Raises:
             EpisodeEnded: The episode has stopped; a human click or an undo reopens it.
@@ -161,6 +167,7 @@ class Episode:
         action = reply.action if isinstance(reply, Reply) else None
         click = action if self.stop is None and isinstance(action, Click) else None
         segmentation, seconds = self._segment(click) if click else (self.segmentation, 0.0)
+        seconds += tool_seconds
         step = Step(Author.AGENT, raw, reply, click, segmentation, policy_seconds, seconds)
         self.steps.append(step)
         turns = sum(past.author is Author.AGENT for past in self.steps)
@@ -245,11 +252,12 @@ def run(
 ) -> None:
     """Play episodes side by side until all have ended.
 
-    The policy is asked for all open episodes at once, so that a model can batch; the tool is
-    asked one by one. `cancelled` is read before every call of the policy and of the tool, and by
-    the policy while it writes; a reply that was being written is thrown away. `between` is called
-    before the policy is asked, and once more when all have ended: there a person may click into
-    an episode, or take a step back, which reopens it.
+    The policy is asked for all open episodes at once, so that a model can batch; the tool looks
+    at the pictures that are clicked on for the first time at once where it gains by that
+    (`ibisagent.tools.ahead`), and makes their masks one by one. `cancelled` is read before every
+    call of the policy and of the tool, and by the policy while it writes; a reply that was being
+    written is thrown away. `between` is called before the policy is asked, and once more when all
+    have ended: there a person may click into an episode, or take a step back, which reopens it.
 
     Raises:
         PolicyFailed: The policy raised. Steps taken so far stay in the episodes.
@@ -265,14 +273,42 @@ def run(
         seen = [episode.observe() for episode in open_episodes]
         replies = _ask(policy, seen, cancelled)
         seconds = (time.perf_counter() - began) / len(open_episodes)
+        ahead = {} if cancelled() else _embed_ahead(open_episodes, replies)
         for episode, raw in zip(open_episodes, replies, strict=True):
             if cancelled():
                 break
-            step = episode.apply(raw, seconds)
+            step = episode.apply(raw, seconds, ahead.get(id(episode), 0.0))
             if on_step is not None:
                 on_step(episode, step)
     for episode in episodes:
         episode.cancel()
+
+
+def _embed_ahead(episodes: Sequence[Episode], replies: Sequence[str]) -> dict[int, float]:
+    """Let the tool look at all pictures at once that these replies click on.
+
+    Returns:
+        Identity of an episode -> its share of the seconds; empty where nothing was gained.
+    """
+    tool = episodes[0].tool
+    if at_once(tool) < 2:
+        return {}
+    clicked = [
+        episode
+        for episode, raw in zip(episodes, replies, strict=True)
+        if episode.tool is tool and not episode.clicks and _clicks(raw)
+    ]
+    if len(clicked) < 2:
+        return {}
+    began = time.perf_counter()
+    embed_ahead(tool, (episode.image for episode in clicked))
+    seconds = (time.perf_counter() - began) / len(clicked)
+    return {id(episode): seconds for episode in clicked}
+
+
+def _clicks(raw: str) -> bool:
+    reply = parse(raw)
+    return isinstance(reply, Reply) and isinstance(reply.action, Click)
 
 
 def _ask(policy: Policy, observations: list[Observation], cancelled: Cancelled) -> list[str]:

@@ -177,3 +177,9 @@ class ServerClosing(IBISAgentError):
     """The server is being shut down and takes no more work."""
 
     code = "server_closing"
+
+
+class RunCancelled(IBISAgentError):
+    """A run whose result somebody waited for was cancelled."""
+
+    code = "run_cancelled"

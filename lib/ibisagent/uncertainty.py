@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from itertools import combinations
 from random import Random
 from statistics import fmean
-from typing import Protocol, runtime_checkable
 
 import SimpleITK as sitk
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,6 +22,7 @@ from ibisagent.agent import Agent
 from ibisagent.episode import Author, Episode, Limits, run
 from ibisagent.metrics import BoolArray, dice
 from ibisagent.policies.base import Cancelled, Observation, Policy, never
+from ibisagent.policies.sampling import TEMPERATURE, SamplingPolicy
 from ibisagent.slices import Plane, SliceView
 from ibisagent.vocabulary import check_prompt
 from ibisagent.volume import is_picture
@@ -37,7 +37,9 @@ class Sampling(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     samples: int = Field(default=4, ge=2, description="Times that each slice is played.")
-    temperature: float = Field(default=0.7, gt=0, description="Of a policy that can sample.")
+    temperature: float = Field(
+        default=TEMPERATURE, gt=0, description="Of a policy that can sample."
+    )
     jitter: float = Field(
         default=0.02,
         gt=0,
@@ -146,11 +148,6 @@ def disagreement(masks: Sequence[BoolArray]) -> float:
     return fmean(pairs) if pairs else 0.0
 
 
-@runtime_checkable
-class _CanSample(Protocol):
-    def sampling(self, temperature: float, seed: int) -> Policy: ...
-
-
 class JitteredPolicy:
     """A policy whose clicks are shifted at random; its other replies are left as they are.
 
@@ -189,7 +186,7 @@ class JitteredPolicy:
 
 
 def _varied(policy: Policy, seed: int, how: Sampling) -> Policy:
-    if isinstance(policy, _CanSample):
+    if isinstance(policy, SamplingPolicy):
         return policy.sampling(how.temperature, seed)
     return JitteredPolicy(policy, how.jitter, seed)
 

@@ -134,6 +134,7 @@ STATUS: dict[type[errors.IBISAgentError], HTTPStatus] = {
     ImageExists: HTTPStatus.CONFLICT,
     errors.EpisodeEnded: HTTPStatus.CONFLICT,
     errors.NothingToUndo: HTTPStatus.CONFLICT,
+    errors.RunCancelled: HTTPStatus.CONFLICT,
     errors.RunGoingOn: HTTPStatus.CONFLICT,
     errors.TooManyRuns: HTTPStatus.TOO_MANY_REQUESTS,
     EmptyResult: HTTPStatus.UNPROCESSABLE_ENTITY,

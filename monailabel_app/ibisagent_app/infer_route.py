@@ -7,13 +7,15 @@ stock function.
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable
 from contextlib import ExitStack
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import BackgroundTasks, Depends, File, Form, HTTPException, UploadFile
+from fastapi import BackgroundTasks, Depends, File, Form, HTTPException, Request, UploadFile
 from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute, APIRouter
 from monailabel.config import settings
@@ -24,6 +26,7 @@ from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.utils.app import app_instance
 
 from ibisagent.errors import InvalidRequest
+from ibisagent_app.asker import Asker, asked_by
 from ibisagent_app.checked_route import FormRoute
 from ibisagent_app.errors import NotServed, UnknownModel, named_http_errors
 from ibisagent_app.identifiers import check_identifier
@@ -44,8 +47,15 @@ def infer_routes(prefix: str) -> list[APIRoute]:
     return [route for route in router.routes if isinstance(route, APIRoute)]
 
 
+async def _connection(request: Request) -> Callable[[], bool]:
+    """Tells a thread whether the client has hung up."""
+    loop = asyncio.get_running_loop()
+    return lambda: asyncio.run_coroutine_threadsafe(request.is_disconnected(), loop).result()
+
+
 def infer(
     background_tasks: BackgroundTasks,
+    gone: Annotated[Callable[[], bool], Depends(_connection)],
     model: str,
     user: Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))],
     image: str = "",
@@ -72,9 +82,10 @@ def infer(
             raise NotServed("Sessions are switched off on this server.", "Name an image instead.")
         if output is ResultType.dicom_seg:
             fields.setdefault("label_info", [{"name": str(fields.get("prompt", ""))[:64]}])
-        with ExitStack() as uploads:
+        with ExitStack() as stack:
+            stack.enter_context(asked_by(Asker(user.username, gone)))
             if file is not None:  # an upload goes before a name, as in MONAI Label
-                image = str(uploads.enter_context(kept(file, IMAGE_SUFFIXES)))
+                image = str(stack.enter_context(kept(file, IMAGE_SUFFIXES)))
             text = json.dumps(fields)
             answer = run_inference(
                 background_tasks, model, image, session_id, text, None, label, output

@@ -6,21 +6,22 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import SimpleITK as sitk
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from ibisagent.agent import Agent
 from ibisagent.errors import InvalidRequest, OutputNotWritable
 from ibisagent.prompts import PromptProfile
-from ibisagent.runs.line import Line, Place
+from ibisagent.runs.registry import Runs
 from ibisagent.segment import SegmentRequest, SegmentResult, segment
 from ibisagent.vocabulary import check_prompt
 from ibisagent.volume import is_picture, read_image, write_mask
 from ibisagent_app.errors import named_http_errors
 from ibisagent_app.request_fields import RESULT_EXTENSION, client_options, to_request
+from ibisagent_app.runs.waited_run import Waited, wait_for_run
 from ibisagent_app.shared_agent import SharedAgent
 
 MODEL = "ibisagent"
@@ -41,7 +42,8 @@ class SegmentationTask(InferTask):
         profile: Gives the agent's words; they tell unknown prompts before the agent is waited for.
         max_steps: Most actions on a slice where a request names none.
         description: Shown by clients.
-        line: In which requests wait with runs; None for no limit.
+        runs: Of the server: each request is a run that is waited for. None outside of a server,
+            as in a process of MONAI Label's own, where requests leave nothing behind.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class SegmentationTask(InferTask):
         profile: Callable[[], PromptProfile],
         max_steps: int,
         description: str,
-        line: Line | None = None,
+        runs: Runs | None = None,
     ) -> None:
         options = client_options(max_steps)
         # No labels: clients would make an empty segment of each, and run without a prompt.
@@ -58,7 +60,7 @@ class SegmentationTask(InferTask):
         self._agent = agent
         self._profile = profile
         self._max_steps = max_steps
-        self.line = line
+        self.runs = runs
 
     def is_valid(self) -> bool:
         """Whether clients are shown this task; a wrong configuration did not let us start."""
@@ -85,26 +87,29 @@ class SegmentationTask(InferTask):
         began = time.perf_counter()
         request = to_request(fields, self._max_steps)
         check_prompt(request.prompt, self._profile().targets)
-        image = read_image(Path(fields["image"]))
+        file, name = Path(fields["image"]), str(fields.get("image_id", "upload"))
+        image = self.runs.open_image(name, file).image if self.runs else read_image(file)
         asked = fields.get("result_extension")
         suffix = writable_suffix("result_extension", asked, is_picture(image))
-        with self._place() as place:
-            if place is not None:
-                place.wait()
-            with self._agent.use() as agent:
-                result = segment(image, request, agent, str(fields.get("image_id", "upload")))
-                identity = _identity(agent)
+        if self.runs is not None:
+            waited = wait_for_run(self.runs, request, name, file)
+        else:
+            waited = self._alone(image, request, name)
         path = empty_file(suffix)
         try:
-            write_mask(result.mask, image, path)
+            write_mask(waited.result.mask, image, path)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
+        described = _describe(request, waited.result)
         seconds = round(time.perf_counter() - began, 3)
-        return str(path), {**_describe(request, result), **identity, "seconds": seconds}
+        of_run = {"run": waited.run} if waited.run else {}
+        return str(path), {**described, **waited.identity, **of_run, "seconds": seconds}
 
-    def _place(self) -> AbstractContextManager[Place | None]:
-        return nullcontext() if self.line is None else self.line.book()
+    def _alone(self, image: sitk.Image, request: SegmentRequest, name: str) -> Waited:
+        with self._agent.use() as agent:
+            result = segment(image, request, agent, name)
+            return Waited(result, _identity(agent))
 
 
 def writable_suffix(field: str, asked: object, picture: bool) -> str:

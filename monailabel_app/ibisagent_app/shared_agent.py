@@ -17,6 +17,7 @@ from ibisagent.agent import Agent, load_agent
 from ibisagent.errors import IBISAgentError
 from ibisagent.policies import ENDPOINT
 from ibisagent.policies.base import Cancelled, never
+from ibisagent.policies.policy_spec import PolicySpec
 from ibisagent.prompts import PROFILE_FILE, PromptProfile, load_profile
 from ibisagent.runs.turns import Turns, agent_in_turns
 from ibisagent.tools.smaller_retry import SmallerRetry
@@ -29,8 +30,8 @@ logger = logging.getLogger(__name__)
 class SharedAgent:
     """Loads the agent at its first use, since weights may be large and trainers need none.
 
-    Where training has released a model, that one is used, from the next use on; whoever is at
-    work with the one before keeps it to the end.
+    Where training has released a model, that one is used, from the next use on, with the options
+    of the configured policy; whoever is at work with the one before keeps it to the end.
 
     Args:
         configuration: What to load.
@@ -134,7 +135,9 @@ class SharedAgent:
     def _load(self, released: Path | None) -> Agent:
         began = time.perf_counter()
         wanted = self._configuration
-        policy = wanted.policy if released is None else str(released)
+        policy = wanted.policy
+        if released is not None:  # how large pictures and weights may be is up to the machine
+            policy = PolicySpec.parse(policy).at(str(released))
         agent = load_agent(policy, wanted.tool, wanted.device, wanted.prompts)
         seconds = time.perf_counter() - began
         logger.info("loaded %s and %s in %.1f s", agent.policy.name, agent.tool.name, seconds)

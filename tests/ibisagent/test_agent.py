@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from harness.fake_tool import DiscTool
+from harness.list_policy import ListPolicy
 from harness.tiny_checkpoint import write_checkpoint
 
-from ibisagent.agent import load_agent
+from ibisagent.agent import Agent, load_agent
 from ibisagent.errors import DeviceUnavailable, InvalidProfile, InvalidRequest, ModelNotFound
-from ibisagent.prompts import PROFILE_FILE
+from ibisagent.policies.sampling import TEMPERATURE
+from ibisagent.prompts import PROFILE_FILE, load_profile
 
 OWN = 'name: {name}\nfirst: "{{prompt}}?"\nrefine: "{{prompt}}!"\n'
 
@@ -67,3 +70,17 @@ def test_what_is_cheap_to_check_is_checked_before_the_policy_is_loaded(
         load_agent(prompts="nonsense")
     with pytest.raises(DeviceUnavailable):
         load_agent(device="cuda:99")
+
+
+def test_seed_draws_words_and_zero_does_not(checkpoint: Path) -> None:
+    agent = load_agent(policy=str(checkpoint), device="cpu")
+    assert agent.with_seed(0) is agent
+    drawn = agent.with_seed(3)
+    assert (drawn.policy._seed, drawn.policy._temperature) == (3, TEMPERATURE)
+    assert drawn.tool is agent.tool
+
+
+def test_policy_that_cannot_draw_is_told() -> None:
+    agent = Agent(ListPolicy(), DiscTool(), load_profile())
+    with pytest.raises(InvalidRequest, match="list-policy does not choose its words at random"):
+        agent.with_seed(1)

@@ -165,6 +165,13 @@ def test_packages_of_the_profile(package: str, level: Level) -> None:
     assert finding.level is level
 
 
+@pytest.mark.parametrize(("facts", "level"), [(HEALTHY, OK), (with_versions(peft=None), FAIL)])
+def test_an_adapter_needs_peft(tmp_path: Path, facts: Facts, level: Level) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    (finding,) = check_own_packages(Plan(policy=f"{tmp_path}?max_pixels=5000"), facts)
+    assert (finding.name, finding.level) == ("peft", level)
+
+
 def test_everything_is_looked_at(tmp_path: Path) -> None:
     plan = Plan(policy=str(tmp_path), needs=Needs(packages=("peft",)))
     names = [finding.name for finding in examine(plan, HEALTHY)]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoProcessor
 
-from ibistrain.grounding import CoordinateLoss, GroundingHeads, looking_loss
+from ibistrain.grounding import CoordinateLoss, GroundingHeads, looking_loss, missing_loss
 from ibistrain.tokenizer import number_ids
 
 
@@ -120,3 +120,20 @@ def test_places_can_be_said_in_the_embeddings_of_numbers():
     assert found(5) < guessed - 1
     assert found(0) > found(5) + 1
     assert heads.found_place([hidden], queries, blocks, [[None]], numbers) == 0
+
+
+def test_a_sure_click_in_the_target_loses_nothing():
+    values = torch.zeros(2, 100)
+    values[0, 40], values[1, 70] = 1.0, 1.0
+    coarse = torch.tensor([[False, True, False, True]])
+    blocks = torch.tensor([[0, 1, 1, 1]])
+
+    def loss(x: int, y: int) -> float:
+        scores = torch.zeros(1, 4, 100)
+        scores[0, 1, x], scores[0, 3, y] = 50, 50
+        return float(missing_loss(scores, coarse, blocks, [[values]]))
+
+    assert loss(40, 70) == pytest.approx(0, abs=1e-6)
+    assert loss(40, 10) == pytest.approx(0.5)
+    assert loss(41, 10) == pytest.approx(1)
+    assert float(missing_loss(torch.zeros(1, 4, 100), coarse, blocks, [[None]])) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -16,6 +17,7 @@ from ibistrain.packing import (
     attention_mask,
     coverage,
     restart_positions,
+    worth,
 )
 from ibistrain.tokenizer import VISION_END
 
@@ -117,3 +119,14 @@ def test_blocks_do_not_see_each_other():
     assert allowed[4].tolist() == [True, True, False, False, True, False]
     assert allowed[3].tolist() == [True, True, True, True, False, False]
     assert allowed.diagonal().all()
+
+
+def test_a_click_is_worth_most_at_the_deepest_point_and_nothing_outside():
+    region = np.zeros((50, 100), bool)
+    region[10:21, 40:61] = True  # deepest in the row 15, that is 0.31 of the height
+    across, down = worth(region)
+    assert across[:40].sum() == 0 == across[61:].sum()
+    assert across[50] == 1
+    assert across[40] == pytest.approx(0.5 + 0.5 / 6)
+    assert down[30] == 1
+    assert down[:20].sum() == 0 == down[42:].sum()

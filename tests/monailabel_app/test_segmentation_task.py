@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,12 @@ import pytest
 import SimpleITK as sitk
 from app_studies import head, picture
 from fastapi import HTTPException
+from harness.run_studies import FolderStudies
 
 from ibisagent.agent import Agent
+from ibisagent.policies.base import Cancelled
 from ibisagent.prompts import load_profile
-from ibisagent.runs.line import Line
+from ibisagent.runs.registry import Runs
 from ibisagent_app.segmentation_task import SegmentationTask
 
 Run = Callable[..., tuple[str, dict[str, Any]]]
@@ -56,12 +58,7 @@ def held(obedient_agent: Agent) -> Held:
 
 @pytest.fixture
 def run(held: Held, image: Path) -> Run:
-    task = SegmentationTask(held, load_profile, 7, "")
-
-    def call(prompt: str = "click 0.75 0.5", **fields: Any) -> tuple[str, dict[str, Any]]:
-        return task({"image": str(image), "image_id": "head", "prompt": prompt, **fields})
-
-    return call
+    return task_of(SegmentationTask(held, load_profile, 7, ""), image)
 
 
 def refusal(run: Run, *arguments: Any, **fields: Any) -> tuple[int, str]:
@@ -137,11 +134,23 @@ def test_unknown_target_is_told_before_the_agent_works(held: Held, image: Path) 
     assert held.uses == 0
 
 
-def test_request_waits_in_line_with_runs(held: Held, image: Path) -> None:
-    line = Line(at_once=1, waiting=0)
-    task = SegmentationTask(held, load_profile, 7, "", line)
-    task({"image": str(image), "prompt": "click 0.75 0.5"})
-    with line.book(), pytest.raises(HTTPException) as caught:
-        task({"image": str(image), "prompt": "click 0.75 0.5"})
-    assert caught.value.status_code == 429
-    assert caught.value.detail["code"] == "too_many_runs"
+def test_in_a_server_each_request_is_a_run(held: Held, image: Path, tmp_path: Path) -> None:
+    def use(cancelled: Cancelled) -> AbstractContextManager[Agent]:
+        return held.use()
+
+    runs = Runs(tmp_path / "runs", FolderStudies(tmp_path), use, load_profile)
+    task = SegmentationTask(held, load_profile, 7, "", runs)
+    _, result = task({"image": str(image), "image_id": "head", "prompt": "click 0.75 0.5"})
+    (run,) = runs.all()
+    assert result["run"] == run.name
+    assert json.loads(json.dumps(result)) == result
+    assert run.facts.request.max_steps == 7
+    assert refusal(task_of(task, image), "fail") == (500, "policy_failed")
+    assert refusal(task_of(task, image), result_extension=".png") == (422, "invalid_request")
+    assert len(runs.all()) == 2
+
+
+def task_of(task: SegmentationTask, image: Path) -> Run:
+    return lambda prompt="click 0.75 0.5", **fields: task(
+        {"image": str(image), "image_id": "head", "prompt": prompt, **fields}
+    )

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from harness.tiny_checkpoint import write_checkpoint
 
 from ibisagent.agent import Agent
 from ibisagent.errors import ModelNotFound
@@ -115,6 +116,37 @@ def test_released_model_is_taken_into_use_without_a_restart(
         pass
     assert [policy for policy, *_ in loads] == ["embedded", str(folder)]
     assert shared.release == "0001"
+
+
+@pytest.mark.parametrize(
+    ("configured", "options"),
+    [
+        ("hf:a/b@c#d?max_pixels=262144&four_bit=true", "?max_pixels=262144&four_bit=true"),
+        ("embedded?max_pixels=5000", "?max_pixels=5000"),
+        ("embedded?four_bit=false", ""),
+        ("endpoint:http://127.0.0.1:8001/v1#m?max_pixels=262144", "?max_pixels=262144"),
+        ("endpoint:http://127.0.0.1:8001/v1#m", ""),
+    ],
+)
+def test_released_model_keeps_the_options_of_the_configured_policy(
+    loads: list[tuple[str, ...]], tmp_path: Path, configured: str, options: str
+) -> None:
+    shared = SharedAgent(Configuration(policy=configured), tmp_path)
+    folder = release(tmp_path, "0001", spleen="")
+    with shared.use():
+        pass
+    assert [policy for policy, *_ in loads] == [f"{folder}{options}"]
+
+
+def test_options_reach_the_released_model_itself(tmp_path: Path) -> None:
+    shared = SharedAgent(Configuration(policy="embedded?max_pixels=5000", device="cpu"), tmp_path)
+    folder = write_checkpoint(tmp_path / "versions" / "0001")
+    pointer = {"format": "ibisagent-release/1", "version": "0001"}
+    (tmp_path / "current.json").write_text(json.dumps(pointer))
+    with shared.use() as agent:
+        assert agent.policy.name == f"local:{folder.name}?max_pixels=5000"
+    assert shared.loaded is not None
+    assert shared.loaded.policy._max_pixels == 5000  # type: ignore[attr-defined]
 
 
 def test_release_that_cannot_be_loaded_leaves_the_old_model_in_use(

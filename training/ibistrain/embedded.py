@@ -24,7 +24,13 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 from ibisagent.prompts import PROFILE_FILE, PromptProfile
 from ibistrain.corpus import LabelledPicture, by_set_and_subject
 from ibistrain.examples import QUESTIONS, Example, ExampleMaker, state_is_good
-from ibistrain.grounding import LOOKING_LAYERS, CoordinateLoss, GroundingHeads, looking_loss
+from ibistrain.grounding import (
+    LOOKING_LAYERS,
+    CoordinateLoss,
+    GroundingHeads,
+    looking_loss,
+    missing_loss,
+)
 from ibistrain.imagined import imagine
 from ibistrain.packing import PackingCollator, attention_mask, restart_positions
 from ibistrain.states import State
@@ -127,7 +133,7 @@ class EmbeddedTrainer(Trainer):
         if "input_ids" in inputs:
             said, outputs = self._text_losses(model, inputs, features)
             loss = loss + said["reply"] + 0.5 * said["looking"]
-            loss = loss + 0.3 * (said["spoken"] + said["found"])
+            loss = loss + 0.3 * (said["spoken"] + said["found"]) + 2.0 * said["missing"]
             parts = {**parts, **said}
         self._note(parts)
         return (loss, outputs) if return_outputs else loss
@@ -157,9 +163,13 @@ class EmbeddedTrainer(Trainer):
         learn = labels >= 0
         logits = model.lm_head(outputs.last_hidden_state[:, :-1][learn]).float()
         reply = self._coordinates(logits, labels[learn], ids[:, :-1][learn])
-        queries = torch.zeros_like(is_image)
-        queries[:, :-1] = self._coordinates.coarse(labels, ids[:, :-1])
-        queries |= (ids == self._think) & (inputs["labels"] >= 0)
+        coarse = torch.zeros_like(is_image)
+        coarse[:, :-1] = self._coordinates.coarse(labels, ids[:, :-1])
+        scores = torch.nn.functional.linear(
+            outputs.last_hidden_state, model.lm_head.weight[self._coordinates.numbers]
+        )
+        missing = missing_loss(scores, coarse, blocks, inputs["worths"])
+        queries = coarse | ((ids == self._think) & (inputs["labels"] >= 0))
         layers = [outputs.attentions[layer] for layer in LOOKING_LAYERS]
         looking = looking_loss(layers, queries, blocks, is_image, inputs["regions"])
         seen = [outputs.hidden_states[layer] for layer in LOOKING_LAYERS]
@@ -167,7 +177,8 @@ class EmbeddedTrainer(Trainer):
         spoken = self._heads.spoken_place(seen, is_image, inputs["grids"], numbers)
         after = [outputs.hidden_states[layer + 1] for layer in LOOKING_LAYERS]
         found = self._heads.found_place(after, queries, blocks, inputs["regions"], numbers)
-        return {"reply": reply, "looking": looking, "spoken": spoken, "found": found}, outputs
+        places = {"looking": looking, "spoken": spoken, "found": found, "missing": missing}
+        return {"reply": reply, **places}, outputs
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Load weights through the model's class.

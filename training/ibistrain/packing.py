@@ -62,6 +62,7 @@ class PackingCollator:
 
         Beside them, for auxiliary losses: ``grids`` (token rows and columns of each picture),
         ``regions`` (for each picture a list of depth maps at token resolution, one a question),
+        ``worths`` (likewise; see `worth`),
         ``masks`` and ``organs`` (coverage of quarter cells). Without any question there are no
         texts and no regions.
         """
@@ -92,7 +93,11 @@ class PackingCollator:
             [None if t.region is None else _depth(t.region, grid) for t in e.turns]
             for e, grid in zip(examples, grids, strict=True)
         ]
-        return {**_pad(sequences, self._tokenizer.pad_token_id), "regions": regions}
+        worths = [
+            [None if t.region is None else worth(t.region) for t in e.turns] for e in examples
+        ]
+        texts = _pad(sequences, self._tokenizer.pad_token_id)
+        return {**texts, "regions": regions, "worths": worths}
 
     def _sequence(self, example: Example, image_tokens: int) -> _Sequence:
         packed = _Sequence()
@@ -152,6 +157,22 @@ def restart_positions(positions: torch.Tensor, blocks: torch.Tensor) -> torch.Te
 def coverage(mask: Mask, grid: tuple[int, int]) -> torch.Tensor:
     """Share of each cell of a grid that a mask covers, axes (row, column), in [0, 1]."""
     return _resize(mask.astype(np.float32), grid)
+
+
+def worth(region: Mask) -> torch.Tensor:
+    """What each value of a click's coordinates is worth, in [0, 1], axes (x or y, hundredth).
+
+    Nothing outside the region, a half at its border, 1 at its deepest point. For x it is the best
+    that any y could make of it, for y that at the x of the deepest point.
+    """
+    depth = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
+    score = region * (0.5 + 0.5 * depth / depth.max())
+    deepest = int(np.unravel_index(int(depth.argmax()), depth.shape)[1])
+    height, width = region.shape
+    middles = (np.arange(100) + 0.5) / 100
+    across = score.max(0)[(middles * width).astype(int)]
+    down = score[:, deepest][(middles * height).astype(int)]
+    return torch.from_numpy(np.stack([across, down]).astype(np.float32))
 
 
 def _depth(region: Mask, grid: tuple[int, int]) -> torch.Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from ibisagent.policies.checkpoint import ADAPTER_FILE
+from ibisagent.policies.checkpoint_source import ADAPTER_FILE
 from ibisagent.prompts import PROFILE_FILE, PromptProfile
 from ibistrain.adapters import merge_adapter
 from ibistrain.run_folder import RunFolder

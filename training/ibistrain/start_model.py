@@ -11,8 +11,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from ibisagent.errors import IBISAgentError, ModelNotFound
 from ibisagent.policies import EMBEDDED, embedded_checkpoint
-from ibisagent.policies.checkpoint import ADAPTER_FILE, own_profile
-from ibisagent.policies.checkpoint_source import CheckpointSource
+from ibisagent.policies.checkpoint import own_profile
+from ibisagent.policies.checkpoint_source import ADAPTER_FILE, CheckpointSource
 from ibisagent.policies.policy_spec import PolicySpec
 from ibisagent.prompts import PromptProfile, load_profile
 from ibistrain.adapters import merge_adapter

@@ -16,14 +16,13 @@ from typing import Any
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from ibisagent.errors import IBISAgentError, ModelNotFound
-from ibisagent.policies.checkpoint_source import CheckpointSource
+from ibisagent.policies.checkpoint_source import ADAPTER_FILE, CheckpointSource
 from ibisagent.policies.optional_package import require_package
 from ibisagent.policies.placement import choose_attention, choose_placement, weight_bytes
 from ibisagent.prompts import PROFILE_FILE, PromptProfile, load_profile
 
 logger = logging.getLogger(__name__)
 
-ADAPTER_FILE = "adapter_config.json"
 _PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 _COMPLETE = (
     "Give a folder with config.json, *.safetensors, tokenizer and processor files, or a hub name "

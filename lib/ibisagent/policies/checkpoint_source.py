@@ -11,6 +11,9 @@ from ibisagent.errors import ModelNotFound
 
 logger = logging.getLogger(__name__)
 
+ADAPTER_FILE = "adapter_config.json"
+"""A checkpoint folder that has it is a LoRA adapter."""
+
 HUB_PREFIX = "hf:"
 _HUB = re.compile(
     r"(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?(?:#(?P<subfolder>[\w./-]+))?"

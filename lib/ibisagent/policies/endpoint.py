@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 from typing import Any
 
+from ibisagent.errors import InvalidRequest
 from ibisagent.policies.base import Cancelled, Observation, never
 from ibisagent.policies.chat_wire import wire_messages
 from ibisagent.policies.endpoint_address import EndpointAddress
@@ -38,7 +39,8 @@ class EndpointPolicy:
         concurrency: Most requests under way at once; the server batches them.
 
     Raises:
-        InvalidRequest: The address is malformed or not safe to use.
+        InvalidRequest: The address is malformed or not safe to use, or the token in the
+            environment is none.
     """
 
     profile = None
@@ -55,7 +57,7 @@ class EndpointPolicy:
         concurrency: int = 8,
     ) -> None:
         self._address = EndpointAddress.parse(address)
-        self._token = os.environ.get(API_KEY, "").strip()
+        self._token = _token()
         self._max_new_tokens = max_new_tokens
         self._temperature = temperature
         self._seed = seed
@@ -117,6 +119,18 @@ class EndpointPolicy:
             "temperature": self._temperature,
             **sampling,
         }
+
+
+def _token() -> str:
+    token = os.environ.get(API_KEY, "").strip()
+    if not all("!" <= letter <= "~" for letter in token):
+        # It is not repeated here, as HTTP's own complaint would do.
+        raise InvalidRequest(
+            f"The environment variable {API_KEY} holds no token: there is a space, a line break "
+            "or a special character within it.",
+            "Set it to the token alone.",
+        )
+    return token
 
 
 def _public_name(model: str) -> str:

@@ -23,6 +23,7 @@ from ibisagent.policies.checkpoint import load_checkpoint
 from ibisagent.policies.picture_size import fitted
 from ibisagent.policies.prefix_cache import PrefixCache
 from ibisagent.policies.stopping import StopWhenCancelled
+from ibisagent.policies.turn_cache import TurnCache
 from ibisagent.tools.base import RGB
 from ibisagent.tools.out_of_memory import is_out_of_memory
 
@@ -44,8 +45,9 @@ class LocalPolicy:
         seed: Of the samples: the same seed and observations give the same replies.
         max_pixels: Larger pictures are scaled down to this; None leaves it to the checkpoint.
         four_bit: Whether to quantise the weights to 4 bits (needs bitsandbytes).
-        reuse_prefix: Whether the words in front of the picture are looked at once only, see
-            `PrefixCache`.
+        reuse_prefix: Whether what prompts begin with is looked at once only: the words in front
+            of the first picture (`PrefixCache`), and with history all earlier turns
+            (`TurnCache`).
 
     Raises:
         ModelNotFound: The checkpoint does not exist, is incomplete, or of another kind.
@@ -71,6 +73,7 @@ class LocalPolicy:
         self._seed = seed
         self._max_pixels = max_pixels
         self._prefix = PrefixCache(self._model) if reuse_prefix else None
+        self._turns = TurnCache(self._model) if reuse_prefix else None
         self.name = loaded.label
         self.profile = loaded.profile
 
@@ -95,10 +98,16 @@ class LocalPolicy:
         except (MemoryError, RuntimeError) as error:
             if not (isinstance(error, MemoryError) or is_out_of_memory(error)):
                 raise
-            if len(observations) == 1:
+            forgot = self._turns is not None and self._turns.clear()
+            if len(observations) == 1 and not forgot:
                 raise self._too_large() from error
         # Outside of the handler, which would hold on to the tensors of the failed attempt.
         torch.cuda.empty_cache()
+        if forgot:
+            logger.warning(
+                "no memory for %d replies; earlier turns are forgotten", len(observations)
+            )
+            return self.replies(observations, cancelled)
         half = len(observations) // 2
         logger.warning("no memory for %d replies at once; halving", len(observations))
         parts = observations[:half], observations[half:]
@@ -106,18 +115,24 @@ class LocalPolicy:
 
     def _generate(self, observations: Sequence[Observation], cancelled: Cancelled) -> list[str]:
         inputs = self._inputs(observations)
+        shown = [seen.pictures for seen in observations]
+        recalled = self._turns.recall(inputs, shown) if self._turns else None
         with torch.inference_mode(), self._seeded():
             output = self._model.generate(
-                **inputs,
-                **(self._prefix.past(inputs) if self._prefix else {}),
+                **(recalled.arguments if recalled else self._from_the_start(inputs)),
                 **self._choice(),
                 max_new_tokens=self._max_new_tokens,
                 stopping_criteria=StoppingCriteriaList([StopWhenCancelled(cancelled)]),
                 pad_token_id=self._processor.tokenizer.pad_token_id,
             )
+        if self._turns and recalled:
+            self._turns.keep(recalled, output)
         new = output[:, inputs["input_ids"].shape[1] :]
         decoded: list[str] = self._processor.batch_decode(new, skip_special_tokens=True)
         return decoded
+
+    def _from_the_start(self, inputs: Any) -> dict[str, Any]:
+        return {**inputs, **(self._prefix.past(inputs) if self._prefix else {})}
 
     def _inputs(self, observations: Sequence[Observation]) -> Any:
         texts = [

@@ -61,6 +61,14 @@ class PolicySpec:
         written += ["four_bit=true"] if self.four_bit else []
         return f"?{'&'.join(written)}" if written else ""
 
+    def at(self, where: str) -> str:
+        """Another policy with the same options, as one string.
+
+        Args:
+            where: A checkpoint; see `where`.
+        """
+        return where + self.options
+
     @property
     def packages(self) -> tuple[str, ...]:
         """Optional packages that the options need."""

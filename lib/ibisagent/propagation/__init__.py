@@ -6,6 +6,8 @@
     between      the mask to expect between two slices
     carry        bringing the tool to it
     agreement    whether the tool's mask may be trusted
+    attempt      one slice between two key slices
+    carry_anew   after a person has changed a slice
     ledger       what is settled
     progress     how much is left, and for how long
     propagate    the run

@@ -21,18 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ibisagent.episode import Episode, StopReason
-from ibisagent.metrics import iou
 from ibisagent.propagation import key_slices
-from ibisagent.propagation.agreement import doubt
-from ibisagent.propagation.between import between
-from ibisagent.propagation.carry import Carried, carry
+from ibisagent.propagation.attempt import attempt, carried_record, next_slice
 from ibisagent.propagation.ledger import Ledger
 from ibisagent.propagation.progress import Pace, Progress
 from ibisagent.propagation.settings import PropagationSettings
-from ibisagent.rle import Rle
 from ibisagent.slice_player import SlicePlayer, batches
+from ibisagent.tools.ahead import embed_ahead
 from ibisagent.tools.base import Segmentation
-from ibisagent.trajectory import CarriedSlice, Trajectory, click_record
+from ibisagent.trajectory import CarriedSlice, Trajectory
 
 logger = logging.getLogger(__name__)
 
@@ -204,6 +201,10 @@ class _Run:
     def _carry_into(self, gaps: list[tuple[int, int]]) -> _Questions:
         """Settle one slice of each gap, or say why the agent must be asked there."""
         questions = _Questions()
+        near = [gap for gap in gaps if gap[1] - gap[0] <= self._step]
+        if len(near) > 1 and not self._player.cancelled():
+            slices = (next_slice(self._ledger, gap)[0] for gap in near)
+            embed_ahead(self._player.agent.tool, map(self._view.rgb, slices))
         for low, high in gaps:
             if high - low > self._step:
                 questions.why[(low + high) // 2] = "Far from the slices that a person gave."
@@ -212,48 +213,24 @@ class _Run:
         return questions
 
     def _carry_one(self, low: int, high: int, questions: _Questions) -> None:
-        """Carry masks to the slice of a gap that is nearer to a key slice."""
-        below, above = self._ledger.keys_around(low + 1)
-        upwards = low - below <= above - high
-        index, neighbour = (low + 1, low) if upwards else (high - 1, high)
-        keys = (self._ledger.key(below), self._ledger.key(above))
-        share = (above - index) / (above - below)
-        expected = between(keys[0].mask, keys[1].mask, share)
-        if not expected.any():
-            questions.why[index] = f"The masks of slices {below} and {above} do not overlap."
+        """Carry masks to one slice of a gap, or say why the agent must be asked there."""
+        gap = (low, high)
+        tried = attempt(self._player, self._ledger, gap, self._slice_mm, self._settings)
+        if tried is None:
             return
-        tool, cancelled = self._player.agent.tool, self._player.cancelled
-        carried = carry(tool, self._view.rgb(index), expected, self._settings, cancelled)
-        if carried is None:
+        carried, why = tried.carried, tried.doubt
+        if carried is not None and not why:
+            self._settle_carried(tried.index, carried_record(self._player, tried, carried))
             return
-        beside = self._ledger.mask(neighbour)
-        why = doubt(carried, beside, keys, self._slice_mm, self._settings)
-        if not why:
-            self._settle_carried(index, carried, (below, above), iou(carried.mask, beside))
-            return
-        logger.info("slice %d: %s", index, why)
-        questions.why[index] = why
-        if carried.agreement >= self._settings.usable:
-            questions.starts[index] = Segmentation(expected, carried.segmentation.score)
+        logger.info("slice %d: %s", tried.index, why)
+        questions.why[tried.index] = why
+        if carried is not None and carried.agreement >= self._settings.usable:
+            start = Segmentation(carried.expected, carried.segmentation.score)
+            questions.starts[tried.index] = start
 
-    def _settle_carried(
-        self, index: int, carried: Carried, keys: tuple[int, int], overlap: float
-    ) -> None:
-        self._ledger.settle_carried(index, carried.mask)
-        record = self._carried[index] = CarriedSlice(
-            prompt=self._player.prompt,
-            slice=self._player.where(index),
-            tool=self._player.agent.tool.name,
-            between=keys,
-            expected=Rle.encode(carried.expected),
-            clicks=[click_record(click) for click in carried.clicks],
-            tool_mask=Rle.encode(carried.segmentation.mask),
-            mask=Rle.encode(carried.mask),
-            score=carried.segmentation.score,
-            agreement=carried.agreement,
-            overlap=overlap,
-            tool_seconds=round(carried.seconds, 4),
-        )
+    def _settle_carried(self, index: int, record: CarriedSlice) -> None:
+        self._ledger.settle_carried(index, record.mask.decode())
+        self._carried[index] = record
         self._pace.settled(1)
         self._on_slice_done(record)
         self._tell_progress()

@@ -18,12 +18,13 @@ from ibisagent.agent import Agent
 from ibisagent.episode import Author, Episode, Limits, Step, StopReason
 from ibisagent.events import Event, Progressed, SliceDone, SliceStarted, Stepped
 from ibisagent.policies.base import Cancelled
+from ibisagent.propagation.carry_anew import carry_anew
 from ibisagent.propagation.progress import Progress
 from ibisagent.reopen import allowance, reopen
 from ibisagent.rle import Rle
 from ibisagent.runs.orders import RunRequest, Then
 from ibisagent.runs.story import Story
-from ibisagent.segment import Scope, play, slice_indices
+from ibisagent.segment import Scope, play, slice_indices, slice_mm
 from ibisagent.slice_player import NOTHING_GIVEN, Given, SlicePlayer
 from ibisagent.slices import SliceView
 from ibisagent.tools.base import Segmentation
@@ -63,6 +64,7 @@ class Hands:
     Attributes:
         emit: Numbers an event, writes it down, and adds it to the story.
         keep: Writes down a slice that the tool was trusted with.
+        carried: Those written down so far, oldest first.
         next_order: The oldest order not yet carried out, or None.
         cancelled: Read before each call of policy and tool.
         keep_warm: Keeps a slice's last segmentation for the next desk.
@@ -71,6 +73,7 @@ class Hands:
 
     emit: Callable[[Event], None]
     keep: Callable[[CarriedSlice], None]
+    carried: Callable[[], list[CarriedSlice]]
     next_order: Callable[[], Order | None]
     cancelled: Cancelled
     keep_warm: Callable[[int, Episode], None]
@@ -106,6 +109,8 @@ class Desk:
         self._episodes: dict[int, Episode] = {}
         self._changed_by_hand: set[int] = set()
         self._to_ask: list[int] = []
+        self._to_carry_from: list[int] = []
+        self._orders_taken = 0
         self.answer = ""
         self._player = SlicePlayer(
             view=view,
@@ -138,18 +143,23 @@ class Desk:
     def serve(self) -> None:
         """Carry out all orders that wait, and let the agent go on where they ask for it.
 
+        What the tool had carried through a volume is then carried anew from the slices that have
+        changed.
+
         Raises:
             IBISAgentError: Model, tool or disk failed.
             Interrupted: Cancelled.
         """
         self._player.given = NOTHING_GIVEN
         self._take_orders()
-        while self._to_ask and not self._hands.cancelled():
-            index = self._to_ask.pop(0)
-            if self._not_begun:
+        while (self._to_ask or self._to_carry_from) and not self._hands.cancelled():
+            if not self._to_ask:
+                self._carry_from(self._to_carry_from.pop(0))
+            elif self._not_begun:
+                self._to_ask.pop(0)
                 self._begin_late()
             else:
-                self._ask(index)
+                self._ask(self._to_ask.pop(0))
             self._take_orders()
 
     def leave(self) -> None:
@@ -197,9 +207,40 @@ class Desk:
         self._tell_slice(index, stop, episode.answer)
         why = stop.value.replace("_", " ") if stop else "not finished"
         self.answer = episode.answer or f"The agent stopped: {why}."
+        self._note_change(index)
+
+    def _note_change(self, index: int) -> None:
+        """Let what hangs on a slice be carried anew, after the orders that wait."""
+        if index not in self._to_carry_from:
+            self._to_carry_from.append(index)
+
+    def _carry_from(self, index: int) -> None:
+        """Carry masks anew between a slice and the key slices around it."""
+        by_tool = {one.slice.index for one in self._hands.carried()}
+        for low, high in self._story.carried_around(index, by_tool):
+            if not self._carry_between(low, high):
+                self._note_change(index)
+                return
+
+    def _carry_between(self, low: int, high: int) -> bool:
+        """Whether all was carried; an order that comes in meanwhile goes first."""
+        taken, anew = self._orders_taken, 0
+        volume = self._story.paint(self._view)
+        distance = slice_mm(self._image, self._view)
+        for record in carry_anew(self._player, distance, volume, (low, high)):
+            self._tell_done(record)
+            anew += 1
+            self._take_orders()
+            if self._orders_taken != taken:
+                return False
+        kept = high - low - 1 - anew
+        self.answer += f" {anew} slices between {low} and {high} were carried anew"
+        self.answer += f", {kept} stay as they were." if kept else "."
+        return True
 
     def _take_orders(self) -> None:
         while order := self._hands.next_order():
+            self._orders_taken += 1
             if isinstance(order, Clicked):
                 self._click(order)
             elif isinstance(order, StepBack):
@@ -221,6 +262,7 @@ class Desk:
         episode.stop = stop
         self._tell_slice(index, stop)
         self.answer = f"Slice {index} was changed by a person's click."
+        self._note_change(index)
 
     def _step_back(self, index: int) -> None:
         """Take a step back and hold the slice, or the agent would take the same step again."""
@@ -234,6 +276,7 @@ class Desk:
         self._tell_step(index, step, undone=True)
         self._tell_slice(index, None)
         self.answer = f"The last step on slice {index} was taken back."
+        self._note_change(index)
 
     def _let_go_on(self, index: int) -> None:
         episode = self._episode(index)

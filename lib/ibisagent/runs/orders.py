@@ -100,7 +100,11 @@ class RunRequest(SegmentRequest):
 
     image: str = Field(min_length=1, description="Identifier of the image.")
     seed: int = Field(
-        default=0, ge=0, description="For policies that choose words at random; kept with the run."
+        default=0,
+        ge=0,
+        le=2**31 - 1,
+        description="0: the agent chooses its likeliest words. Any other number is another "
+        "attempt, with words drawn at random; the same number gives the same run.",
     )
     clicks: list[PersonsClick] = Field(
         default=[], max_length=100, description="Clicks before the agent's first look."

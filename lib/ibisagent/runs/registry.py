@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Protocol
@@ -95,8 +96,13 @@ class Runs:
         make_folder(folder)
         self._runs: dict[str, Run] = {run.name: run for run in self._kept_runs()}
 
-    def start(self, request: RunRequest, author: str) -> Run:
+    def start(self, request: RunRequest, author: str, file: Path | None = None) -> Run:
         """Check a request, and set a new run to work on it.
+
+        Args:
+            request: What to do.
+            author: Who asks for it.
+            file: Of an image that is not one of the studies; the run can go on while it is there.
 
         Raises:
             IBISAgentError: The request does not fit the image, the image cannot be read, the
@@ -107,7 +113,7 @@ class Runs:
         check_prompt(request.prompt, self._profile().targets)
         place = self.line.book()
         try:
-            run, given = self._prepare(request, author)
+            run, given = self._prepare(request, author, file)
             run.begin(place, given)
         except BaseException:
             self.line.leave(place)
@@ -167,16 +173,20 @@ class Runs:
         """Whether `close` was called."""
         return self._closing
 
-    def open_image(self, name: str) -> OpenedImage:
-        """An image of the studies, read or found in memory.
+    def open_image(self, name: str, file: Path | None = None) -> OpenedImage:
+        """An image, read or found in memory.
+
+        Args:
+            name: Of an image of the studies.
+            file: Read in its stead.
 
         Raises:
             IBISAgentError: There is none, or it cannot be read.
         """
-        return self._shelf.open(self._studies.image(name))
+        return self._shelf.open(file or self._studies.image(name))
 
-    def _prepare(self, request: RunRequest, author: str) -> tuple[Run, Given]:
-        opened = self.open_image(request.image)
+    def _prepare(self, request: RunRequest, author: str, file: Path | None) -> tuple[Run, Given]:
+        opened = self.open_image(request.image, file)
         view = opened.view(request.plane, request.window)
         request = request.placed(view)
         label = request.start_label and self._studies.label(request.image, request.start_label)
@@ -194,7 +204,7 @@ class Runs:
             created=created.isoformat(timespec="milliseconds"),
         )
         folder = RunFolder.create(self._folder / facts.run, facts)
-        run = Run(folder, self._use_agent, self.open_image, self._warm)
+        run = Run(folder, self._use_agent, partial(self.open_image, file=file), self._warm)
         with self._lock:
             self._runs[run.name] = run
         return run, given

@@ -72,6 +72,7 @@ class Run:
         self._began: float | None = None
         self.seconds, self.answer, self.found = 0.0, "", False
         self.error: dict[str, str] | None = None
+        self.failure: Exception | None = None
         self.state = State.RESTING
         self.seen = time.monotonic()
         self._take_up()
@@ -237,6 +238,7 @@ class Run:
     def _launch(self, state: State, work: Callable[[Desk], None]) -> None:
         with self._lock:
             self.state, self.error, self._cancelled = state, None, False
+            self.failure = None
             self.touch()
             self._story = Story(self.log.events())
             self._began = time.monotonic()
@@ -250,8 +252,10 @@ class Run:
             except Interrupted:
                 self._rest()
         except IBISAgentError as error:
+            self.failure = error
             self._fail(error.code, error.message, error.fix)
         except Exception as error:
+            self.failure = error
             logger.exception("run %s failed unexpectedly", self.name)
             message = f"The server failed unexpectedly ({type(error).__name__})."
             fix = "The server's log has the details; please report them."
@@ -265,6 +269,7 @@ class Run:
             self.state = State.RUNNING
             opened = self._opened()
             agent = stack.enter_context(self._use_agent(lambda: self._cancelled))
+            agent = agent.with_seed(self.facts.request.seed)
             self._work_at(self._desk(opened, agent), agent, work)
 
     def _work_at(self, desk: Desk, agent: Agent, work: Callable[[Desk], None]) -> None:
@@ -300,6 +305,7 @@ class Run:
         hands = Hands(
             emit=self._emit,
             keep=self.folder.keep_carried,
+            carried=self.folder.carried,
             next_order=self._next_order,
             cancelled=lambda: self._cancelled,
             keep_warm=partial(self._warm.keep, self.name),

@@ -5,7 +5,7 @@ Whoever reads all events knows the mask and every step; nothing else needs to be
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -95,6 +95,29 @@ class Story:
         for index, slice_ in self.slices.items():
             view.into_volume(slice_.mask.decode(), volume, index)
         return volume
+
+    def carried_around(self, index: int, by_tool: Collection[int]) -> list[tuple[int, int]]:
+        """Pairs of marked slices, a given one and the next below or above that is no carried one.
+
+        Args:
+            index: A slice.
+            by_tool: Slices that the tool was once trusted with. Those that a person or the agent
+                has turned to since do not count.
+
+        Returns:
+            Those pairs that have carried slices between them, lower slice first.
+        """
+        carried = {one for one in by_tool if one in self.slices and not self.slices[one].where}
+        pairs = []
+        for sense in (-1, 1):
+            end = index + sense
+            while end in carried:
+                end += sense
+            pairs.append((min(index, end), max(index, end)))
+        return [(low, high) for low, high in pairs if high - low > 1 and self._marks(low, high)]
+
+    def _marks(self, *indices: int) -> bool:
+        return all(i in self.slices and self.slices[i].mask.area > 0 for i in indices)
 
     def trajectory(self, index: int, prompt: str, profile: str) -> Trajectory | None:
         """The record of a slice's episode; None where none was begun.

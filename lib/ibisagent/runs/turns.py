@@ -7,7 +7,7 @@ call and not for a whole volume.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from threading import Condition
@@ -15,6 +15,8 @@ from threading import Condition
 from ibisagent.actions import Click
 from ibisagent.agent import Agent
 from ibisagent.policies.base import Cancelled, Observation, Policy, never
+from ibisagent.policies.sampling import SamplingPolicy
+from ibisagent.tools.ahead import at_once, embed_ahead
 from ibisagent.tools.base import RGB, PreparedImage, Segmentation, SegmentationTool
 
 _LOOK_SECONDS = 0.05
@@ -80,8 +82,14 @@ def agent_in_turns(
         cancelled: Of the run that will use it.
         policy_too: False for a policy on another machine, which needs no turn on this one.
     """
-    policy = _PolicyInTurns(agent.policy, turns) if policy_too else agent.policy
+    policy = _policy_in_turns(agent.policy, turns) if policy_too else agent.policy
     return Agent(policy, _ToolInTurns(agent.tool, turns, cancelled), agent.profile)
+
+
+def _policy_in_turns(policy: Policy, turns: Turns) -> Policy:
+    if isinstance(policy, SamplingPolicy):
+        return _SamplingPolicyInTurns(policy, turns)
+    return _PolicyInTurns(policy, turns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +109,14 @@ class _PolicyInTurns:
 
 
 @dataclass(frozen=True, eq=False)
+class _SamplingPolicyInTurns(_PolicyInTurns):
+    policy: SamplingPolicy
+
+    def sampling(self, temperature: float, seed: int) -> Policy:
+        return _policy_in_turns(self.policy.sampling(temperature, seed), self.turns)
+
+
+@dataclass(frozen=True, eq=False)
 class _ToolInTurns:
     tool: SegmentationTool
     turns: Turns
@@ -109,6 +125,14 @@ class _ToolInTurns:
     @property
     def name(self) -> str:
         return self.tool.name
+
+    @property
+    def at_once(self) -> int:
+        return at_once(self.tool)
+
+    def embed_ahead(self, pictures: Iterable[RGB]) -> None:
+        with self.turns.turn(self.cancelled):
+            embed_ahead(self.tool, pictures)
 
     def set_image(self, rgb: RGB) -> PreparedImage:
         with self.turns.turn(self.cancelled):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -23,6 +23,13 @@ def require_rgb(rgb: RGB) -> None:
         f"A picture of shape {rgb.shape} and type {rgb.dtype} cannot be segmented.",
         "Give 8-bit colour: axes (row, column, 3), values 0-255.",
     )
+
+
+def checked(pictures: Iterable[RGB]) -> Iterator[RGB]:
+    """The pictures, each checked by `require_rgb` as it is taken."""
+    for rgb in pictures:
+        require_rgb(rgb)
+        yield rgb
 
 
 def require_prompt(

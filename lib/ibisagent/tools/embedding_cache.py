@@ -11,8 +11,9 @@ import hashlib
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from itertools import chain, islice
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -46,13 +47,18 @@ class EmbeddingCache:
     Args:
         max_bytes: Budget; None for what `BUDGET_VARIABLE` says, or `DEFAULT_BYTES`. The newest
             embedding is kept even if it alone is larger.
+        at_once: Images that `fill` may compute in one call; 1 for none ahead.
+
+    Attributes:
+        at_once: What memory has turned out to allow, never more than was given.
 
     Raises:
         InvalidRequest: The variable holds no number of MiB.
     """
 
-    def __init__(self, max_bytes: int | None = None) -> None:
+    def __init__(self, max_bytes: int | None = None, at_once: int = 1) -> None:
         self._max_bytes = budget() if max_bytes is None else max_bytes
+        self.at_once = at_once
         self._lock = Lock()
         self._kept: OrderedDict[str, torch.Tensor] = OrderedDict()
         self._under_way: dict[str, Future[torch.Tensor]] = {}
@@ -87,6 +93,70 @@ class EmbeddingCache:
             return waiting.result()
         return self._compute(key, rgb, compute, ours)
 
+    def fill(
+        self, images: Iterable[RGB], compute: Callable[[Sequence[RGB]], list[torch.Tensor]]
+    ) -> None:
+        """Compute embeddings ahead, `at_once` in one call, until the budget is used up.
+
+        Where memory does not suffice for so many, `at_once` is halved; at 1 the rest is left
+        to `get`, which says what is wrong.
+
+        Args:
+            images: As for `get`; taken as they are needed.
+            compute: Makes one embedding an image.
+        """
+        coming, made = iter(images), 0
+        while self.at_once > 1 and made < self._max_bytes:
+            part = list(islice(coming, self.at_once))
+            if not part:
+                return
+            added = self._try_many(part, compute)
+            if added is None:
+                coming = chain(part, coming)
+                self.at_once //= 2
+                logger.warning("no memory for %d pictures at once; halving", len(part))
+                free_device_memory()
+            else:
+                made += added
+
+    def _try_many(
+        self, images: Sequence[RGB], compute: Callable[[Sequence[RGB]], list[torch.Tensor]]
+    ) -> int | None:
+        """As `_compute_many`; None where memory does not suffice."""
+        try:
+            return self._compute_many(images, compute)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
+
+    def _compute_many(
+        self, images: Sequence[RGB], compute: Callable[[Sequence[RGB]], list[torch.Tensor]]
+    ) -> int:
+        """Embed those images that are not known yet; the bytes that this took."""
+        ours: dict[str, tuple[RGB, Future[torch.Tensor]]] = {}
+        with self._lock:
+            for rgb in images:
+                key = content_key(rgb)
+                if key not in self._kept and key not in self._under_way:
+                    ours[key] = (rgb, Future())
+                    self._under_way[key] = ours[key][1]
+        if not ours:
+            return 0
+        try:
+            found = compute([rgb for rgb, _ in ours.values()])
+        except BaseException as error:
+            with self._lock:
+                for key in ours:
+                    del self._under_way[key]
+            for _, future in ours.values():
+                future.set_exception(error)
+            raise
+        for (key, (_, future)), embedding in zip(ours.items(), found, strict=True):
+            self._keep(key, embedding)
+            future.set_result(embedding)
+        return sum(embedding.nbytes for embedding in found)
+
     def clear(self) -> None:
         """Forget everything, to give the memory back."""
         with self._lock:
@@ -106,12 +176,15 @@ class EmbeddingCache:
                 del self._under_way[key]
             ours.set_exception(error)
             raise
+        self._keep(key, embedding)
+        ours.set_result(embedding)
+        return embedding
+
+    def _keep(self, key: str, embedding: torch.Tensor) -> None:
         with self._lock:
             del self._under_way[key]
             self._kept[key] = embedding
             self._drop_oldest()
-        ours.set_result(embedding)
-        return embedding
 
     def _with_room(self, rgb: RGB, compute: Callable[[RGB], torch.Tensor]) -> torch.Tensor:
         try:
@@ -133,21 +206,33 @@ class EmbeddingCache:
         return sum(embedding.nbytes for embedding in self._kept.values())
 
 
-def budget() -> int:
-    """Bytes for each tool's embeddings, as the environment says.
+def budget(variable: str = BUDGET_VARIABLE, default: int = DEFAULT_BYTES) -> int:
+    """Bytes for what is kept, as the environment says.
+
+    Args:
+        variable: Of the environment; those of the embeddings if not given.
+        default: Bytes where it is not set.
 
     Raises:
         InvalidRequest: It says no number of MiB.
     """
-    text = os.environ.get(BUDGET_VARIABLE, "").strip()
+    text = os.environ.get(variable, "").strip()
     if not text:
-        return DEFAULT_BYTES
+        return default
     if not text.isdecimal() or len(text) > 9:
         raise InvalidRequest(
-            f"{BUDGET_VARIABLE} is {text[:20]!r}, which is no number of MiB.",
-            f"Set it to a whole number such as 512, or unset {BUDGET_VARIABLE}.",
+            f"{variable} is {text[:20]!r}, which is no number of MiB.",
+            f"Set it to a whole number such as 512, or unset {variable}.",
         )
     return int(text) * 2**20
+
+
+def one_by_one(embeddings: torch.Tensor) -> list[torch.Tensor]:
+    """Embeddings of a batch, axes (picture, ...), each with a first axis of 1.
+
+    Each has memory of its own, so that one can be forgotten without the others.
+    """
+    return [embedding.clone()[None] for embedding in embeddings]
 
 
 def content_key(rgb: RGB) -> str:

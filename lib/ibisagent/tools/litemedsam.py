@@ -6,7 +6,7 @@ trained by ``ibistrain tool`` (see ``embedded/README.md`` beside this file).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ibisagent.actions import Click
-from ibisagent.tools.arguments import require_prompt, require_rgb
+from ibisagent.tools.ahead import usual_at_once
+from ibisagent.tools.arguments import checked, require_prompt, require_rgb
 from ibisagent.tools.base import RGB, Segmentation
 from ibisagent.tools.click_consistency import Point, obey, obeys
 from ibisagent.tools.click_merge import merge
@@ -46,7 +47,7 @@ class LiteMedSAM:
         self._untrained = LiteMedSAMNet(device)
         self._net = LiteMedSAMNet(device, self._untrained)
         read_click_weights(weights, self._net.prompt_encoder, self._net.mask_decoder)
-        self._cache = EmbeddingCache()
+        self._cache = EmbeddingCache(at_once=usual_at_once(self._net.device))
 
     @property
     def name(self) -> str:
@@ -65,8 +66,24 @@ class LiteMedSAM:
             embedding = self._cache.get(rgb, self._embed)
         return PreparedForClicks(self, SquareFrame.of(rgb, SIDE), embedding)
 
+    @property
+    def at_once(self) -> int:
+        """See `ibisagent.tools.ahead.LooksAhead`."""
+        return self._cache.at_once
+
+    def embed_ahead(self, pictures: Iterable[RGB]) -> None:
+        """See `ibisagent.tools.ahead.LooksAhead`.
+
+        Raises:
+            UnsupportedImage: One is not an 8-bit colour picture.
+        """
+        self._cache.fill(checked(pictures), self._embed_many)
+
     def _embed(self, rgb: RGB) -> Tensor:
         return self._net.embed(rgb)
+
+    def _embed_many(self, pictures: Sequence[RGB]) -> list[Tensor]:
+        return self._net.embed_many(pictures)
 
     @torch.inference_mode()
     def decode(

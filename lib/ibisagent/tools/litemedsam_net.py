@@ -19,6 +19,8 @@ from torch.nn import functional
 from ibisagent.errors import MissingPackage
 from ibisagent.tools.base import RGB
 from ibisagent.tools.checkpoint import fill, read_weights
+from ibisagent.tools.embedding_cache import one_by_one
+from ibisagent.tools.half_precision import half_precision
 from ibisagent.tools.square_frame import SquareFrame
 from ibisagent.torch_device import resolve_device
 
@@ -49,9 +51,20 @@ class LiteMedSAMNet:
         self.prompt_encoder: Any = net.prompt_encoder
         self.mask_decoder: Any = net.mask_decoder
 
-    @torch.inference_mode()
     def embed(self, rgb: RGB) -> Tensor:
-        """Image embedding, axes (1, channel, row, column), a quarter of `SIDE` on each side.
+        """Image embedding, axes (1, channel, row, column), a quarter of `SIDE` on each side."""
+        return self.embed_many([rgb])[0]
+
+    @torch.inference_mode()
+    def embed_many(self, pictures: Sequence[RGB]) -> list[Tensor]:
+        """One embedding a picture, see `embed`, made in one call of the encoder."""
+        squares = torch.cat([self._square(rgb) for rgb in pictures])
+        with half_precision(self.device):
+            embeddings: Tensor = self.image_encoder(squares)
+        return one_by_one(embeddings.float())
+
+    def _square(self, rgb: RGB) -> Tensor:
+        """What the encoder sees of a picture, axes (1, channel, row, column).
 
         As in the model's training: intensities of the image stretched to [0, 1], then padded
         with 0.
@@ -62,8 +75,7 @@ class LiteMedSAMNet:
         low, high = image.aminmax()
         image = (image - low) / (high - low).clamp_min(1e-8)
         image = functional.pad(image, (0, SIDE - width, 0, SIDE - height))
-        embedding: Tensor = self.image_encoder(image.to(self.device))
-        return embedding
+        return image.to(self.device)
 
     @torch.inference_mode()
     def decode_boxes(self, embedding: Tensor, boxes: Sequence[Box]) -> tuple[Tensor, Tensor]:

@@ -7,8 +7,7 @@ its low-resolution logits are the mask prompt of the next turn.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +20,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from ibisagent.actions import Click
-from ibisagent.tools.arguments import require_prompt, require_rgb
+from ibisagent.tools.ahead import usual_at_once
+from ibisagent.tools.arguments import checked, require_prompt, require_rgb
 from ibisagent.tools.base import RGB, Segmentation
 from ibisagent.tools.checkpoint import fill, read_weights
-from ibisagent.tools.embedding_cache import EmbeddingCache
+from ibisagent.tools.embedding_cache import EmbeddingCache, one_by_one
+from ibisagent.tools.half_precision import half_precision
 from ibisagent.tools.out_of_memory import out_of_memory_named
 from ibisagent.tools.square_frame import SquareFrame
 from ibisagent.torch_device import resolve_device
@@ -53,7 +54,7 @@ class Sam:
         fill(self._net, state, checkpoint)
         self._net.to(self._device).eval().requires_grad_(False)
         self._name = f"{family}:{size}:{checkpoint.stem}"
-        self._cache = EmbeddingCache()
+        self._cache = EmbeddingCache(at_once=usual_at_once(self._device))
 
     @property
     def name(self) -> str:
@@ -72,21 +73,38 @@ class Sam:
         with out_of_memory_named(self.name):
             return PreparedForSam(self, frame, self._cache.get(rgb, self._embed))
 
-    @torch.inference_mode()
+    @property
+    def at_once(self) -> int:
+        """See `ibisagent.tools.ahead.LooksAhead`."""
+        return self._cache.at_once
+
+    def embed_ahead(self, pictures: Iterable[RGB]) -> None:
+        """See `ibisagent.tools.ahead.LooksAhead`.
+
+        Raises:
+            UnsupportedImage: One is not an 8-bit colour picture.
+        """
+        self._cache.fill(checked(pictures), self._embed_many)
+
     def _embed(self, rgb: RGB) -> Tensor:
         """Image embedding, axes (1, channel, row, column)."""
+        return self._embed_many([rgb])[0]
+
+    @torch.inference_mode()
+    def _embed_many(self, pictures: Sequence[RGB]) -> list[Tensor]:
+        """One embedding a picture, made in one call of the encoder."""
+        squares = torch.cat([self._square(rgb) for rgb in pictures])
+        with half_precision(self._device):
+            embeddings: Tensor = self._net.image_encoder(squares)
+        return one_by_one(embeddings.float())
+
+    def _square(self, rgb: RGB) -> Tensor:
+        """What the encoder sees of a picture, axes (1, channel, row, column)."""
         height, width = SquareFrame.of(rgb, self._net.image_encoder.img_size).inner
         picture = np.array(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
         image = torch.from_numpy(picture).to(self._device).permute(2, 0, 1)[None]
-        with self._half_precision():
-            embedding: Tensor = self._net.image_encoder(self._net.preprocess(image))
-        return embedding.float()
-
-    def _half_precision(self) -> AbstractContextManager[object]:
-        """The encoder is nearly all of the work, and bfloat16 halves its memory on a GPU."""
-        if self._device.type == "cuda":
-            return torch.autocast("cuda", torch.bfloat16)
-        return nullcontext()
+        square: Tensor = self._net.preprocess(image)
+        return square
 
     @torch.inference_mode()
     def decode(

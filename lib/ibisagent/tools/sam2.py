@@ -11,8 +11,7 @@ best predicted IoU is taken, and its low-resolution logits are the mask prompt o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from ibisagent.actions import Click
-from ibisagent.tools.arguments import require_prompt, require_rgb
+from ibisagent.tools.ahead import usual_at_once
+from ibisagent.tools.arguments import checked, require_prompt, require_rgb
 from ibisagent.tools.base import RGB, Segmentation
 from ibisagent.tools.embedding_cache import EmbeddingCache
+from ibisagent.tools.half_precision import half_precision
 from ibisagent.tools.out_of_memory import out_of_memory_named
 from ibisagent.tools.sam2_checkpoint import load_file, load_folder
 from ibisagent.tools.square_frame import CERTAIN
@@ -68,7 +69,7 @@ class Sam2:
         self._net.to(self._device)
         self._name = f"{family}:{label}"
         self._side = int(self._net.config.prompt_encoder_config.image_size)
-        self._cache = EmbeddingCache()
+        self._cache = EmbeddingCache(at_once=usual_at_once(self._device))
 
     @property
     def name(self) -> str:
@@ -87,25 +88,42 @@ class Sam2:
             embedding = self._cache.get(rgb, self._embed)
         return PreparedForSam2(self, (rgb.shape[0], rgb.shape[1]), embedding)
 
-    @torch.inference_mode()
+    @property
+    def at_once(self) -> int:
+        """See `ibisagent.tools.ahead.LooksAhead`."""
+        return self._cache.at_once
+
+    def embed_ahead(self, pictures: Iterable[RGB]) -> None:
+        """See `ibisagent.tools.ahead.LooksAhead`.
+
+        Raises:
+            UnsupportedImage: One is not an 8-bit colour picture.
+        """
+        self._cache.fill(checked(pictures), self._embed_many)
+
     def _embed(self, rgb: RGB) -> Tensor:
         """The three maps of features one after the other, as one row for the cache."""
+        return self._embed_many([rgb])[0]
+
+    @torch.inference_mode()
+    def _embed_many(self, pictures: Sequence[RGB]) -> list[Tensor]:
+        """One embedding a picture, made in one call of the encoder."""
+        squares = torch.cat([self._square(rgb) for rgb in pictures])
+        with half_precision(self._device):
+            maps: list[Tensor] = self._net.get_image_embeddings(squares)
+        return [
+            torch.cat([each[n].float().flatten() for each in maps]) for n in range(len(squares))
+        ]
+
+    def _square(self, rgb: RGB) -> Tensor:
+        """What the encoder sees of a picture, axes (1, channel, row, column)."""
         image = torch.tensor(rgb, device=self._device).permute(2, 0, 1)[None].float() / 255
         # Unlike its predecessor, SAM 2 sees the image stretched to a square.
         square = functional.interpolate(
             image, (self._side, self._side), mode="bilinear", antialias=True
         )
         mean, deviation = (torch.tensor(v, device=self._device) for v in (MEAN, DEVIATION))
-        pixels = (square - mean[:, None, None]) / deviation[:, None, None]
-        with self._half_precision():
-            maps: list[Tensor] = self._net.get_image_embeddings(pixels)
-        return torch.cat([each.float().flatten() for each in maps])
-
-    def _half_precision(self) -> AbstractContextManager[object]:
-        """The encoder is nearly all of the work, and bfloat16 halves its memory on a GPU."""
-        if self._device.type == "cuda":
-            return torch.autocast("cuda", torch.bfloat16)
-        return nullcontext()
+        return (square - mean[:, None, None]) / deviation[:, None, None]
 
     @torch.inference_mode()
     def decode(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 
 from ibisagent.actions import Click
 from ibisagent.errors import ToolOutOfMemory
+from ibisagent.tools.ahead import at_once, embed_ahead
 from ibisagent.tools.base import RGB, Mask, PreparedImage, Segmentation, SegmentationTool
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,15 @@ class SmallerRetry:
     def name(self) -> str:
         """That of the tool."""
         return self._tool.name
+
+    @property
+    def at_once(self) -> int:
+        """See `ibisagent.tools.ahead.LooksAhead`."""
+        return at_once(self._tool)
+
+    def embed_ahead(self, pictures: Iterable[RGB]) -> None:
+        """See `ibisagent.tools.ahead.LooksAhead`; what has no room is left to `set_image`."""
+        embed_ahead(self._tool, pictures)
 
     def set_image(self, rgb: RGB) -> PreparedImage:
         """See `SegmentationTool.set_image`.

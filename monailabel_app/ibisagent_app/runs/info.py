@@ -12,7 +12,7 @@ from monailabel.endpoints.user.auth import RBAC, User
 from ibisagent import __version__
 from ibisagent.events import FORMAT
 from ibisagent.runs.description import State
-from ibisagent.tools.embedding_cache import DEFAULT_BYTES
+from ibisagent.tools.embedding_cache import budget
 from ibisagent_app.checked_route import NamedErrorsRoute
 from ibisagent_app.configuration import public_name
 from ibisagent_app.doorkeeper import MAX_BODY
@@ -64,7 +64,7 @@ def describe_server(service: RunService) -> dict[str, Any]:
             "client_minutes": wanted.client_minutes,
             "idle_minutes": wanted.idle_minutes,
             "images_mib": wanted.images_mib,
-            "embeddings_mib": DEFAULT_BYTES // 2**20,
+            "embeddings_mib": budget() // 2**20,
             "upload_bytes": MAX_BODY,
         },
         "runs": sum(state is State.RUNNING for state in states),

@@ -60,7 +60,7 @@ class Parameters:
         followAgent: The slice view goes to where the agent works.
         agentGoesOn: After a person's click, the agent goes on.
         maxSteps: A slice's.
-        seed: Of the agent's choices.
+        seed: 0 for the agent's likeliest words; another number for another attempt.
         server: Address of the server that the run is on.
         run: Identifier of the run there.
         browser: The run's timeline.

@@ -42,6 +42,7 @@ class RunRequest:
         scope: slice, range or volume.
         first: First slice of a range.
         last: Last slice of a range, included.
+        seed: 0 for the agent's likeliest words; another number for another attempt.
         clicks: The person's, before the agent's first look.
         start_label: Tag of a label of this image whose mask is the start.
         resume: A run whose trajectories are taken up.

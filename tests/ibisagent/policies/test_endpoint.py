@@ -27,7 +27,13 @@ from harness.list_policy import TERMINATE, click
 from PIL import Image
 
 from ibisagent.episode import Episode, StopReason, run
-from ibisagent.errors import IBISAgentError, ModelNotFound, PolicyFailed, PolicyUnavailable
+from ibisagent.errors import (
+    IBISAgentError,
+    InvalidRequest,
+    ModelNotFound,
+    PolicyFailed,
+    PolicyUnavailable,
+)
 from ibisagent.policies import endpoint_client as client
 from ibisagent.policies import load_policy
 from ibisagent.policies.base import Observation
@@ -118,6 +124,15 @@ class TestWhatIsSent:
                 asking.replies([seen()])
         assert server.headers[0]["authorization"] == f"Bearer {TOKEN}"
         assert TOKEN not in caplog.text + str(caught.value) + asking.name
+
+    @pytest.mark.parametrize("token", ["secret of\nmine", "secret\tof mine", "se\u00e7ret"])
+    def test_what_is_no_token_is_refused_without_repeating_it(
+        self, monkeypatch: pytest.MonkeyPatch, token: str
+    ) -> None:
+        monkeypatch.setenv(API_KEY, token)
+        with pytest.raises(InvalidRequest, match=API_KEY) as caught:
+            load_policy("endpoint:http://127.0.0.1:8001/v1#m")
+        assert token not in str(caught.value)
 
     def test_without_a_token_none_is_sent(self, server: ChatServer) -> None:
         policy(server).replies([seen()])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ibisagent.propagation.key_slices import ends, finer, gaps, grid, open_slices, stride
@@ -20,6 +20,7 @@ def test_stride_is_in_millimetres() -> None:
     assert stride(24.0, 60.0) == 1
 
 
+@settings(deadline=None)  # machines that test are busy
 @given(COUNTS, STEPS)
 def test_grid_spans_the_volume_without_wider_steps(count: int, step: int) -> None:
     slices = grid(count, step)
@@ -28,6 +29,7 @@ def test_grid_spans_the_volume_without_wider_steps(count: int, step: int) -> Non
     assert all(high - low <= step for low, high in pairwise(slices))
 
 
+@settings(deadline=None)  # machines that test are busy
 @given(COUNTS, STEPS, st.integers(1, 10))
 def test_what_is_absent_is_sought_down_to_the_finest_step(count: int, step: int, least: int):
     found = dict.fromkeys(grid(count, step), False)
@@ -57,6 +59,7 @@ def searches(draw) -> tuple[set[int], int, int, int]:
     return set(range(first, after)), count, step, draw(st.integers(1, 3))
 
 
+@settings(deadline=None)  # machines that test are busy
 @given(searches())
 def test_the_ends_of_one_stretch_are_found_from_the_grid(search) -> None:
     present, count, step, absences = search
@@ -69,6 +72,7 @@ def test_the_ends_of_one_stretch_are_found_from_the_grid(search) -> None:
     assert all(high - low <= step for low, high in gaps(found))
 
 
+@settings(deadline=None)  # machines that test are busy
 @given(searches())
 def test_the_ends_are_found_from_any_slice(search) -> None:
     present, count, step, absences = search
@@ -78,6 +82,7 @@ def test_the_ends_are_found_from_any_slice(search) -> None:
     assert (min(shown), max(shown)) == (min(present), max(present))
 
 
+@settings(deadline=None)  # machines that test are busy
 @given(st.sets(st.integers(0, 60)), STEPS, st.integers(1, 3))
 def test_every_end_is_certain_for_any_target(present: set[int], step: int, absences: int) -> None:
     count = 61
@@ -95,6 +100,7 @@ def test_every_end_is_certain_for_any_target(present: set[int], step: int, absen
                 assert found[near] is False
 
 
+@settings(deadline=None)  # machines that test are busy
 @given(searches())
 def test_the_bound_of_what_is_left_holds_and_ends_at_zero(search) -> None:
     """Every slice in a gap is looked at as well, by the tool."""

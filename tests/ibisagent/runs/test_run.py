@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -43,6 +44,20 @@ from ibisagent.trajectory import Trajectory
 Make = Callable[..., Place]
 SHAPE = (40, 44)
 """Of the phantom's axial slices; there are 40."""
+
+
+@dataclass
+class Scattered(ClickOnce):
+    """Clicks where its seed says."""
+
+    seed: int = 0
+
+    def sampling(self, temperature: float, seed: int) -> Scattered:
+        return Scattered(seed=seed)
+
+    def replies(self, observations, cancelled=None) -> list[str]:
+        place = click(0.3 + 0.1 * self.seed, 0.5)
+        return [TERMINATE if seen.mask.any() else place for seen in observations]
 
 
 def assert_told(run: Run, place: Place, plane: str = "axial") -> None:
@@ -110,6 +125,18 @@ def test_picture_has_one_slice_and_a_mask_of_two_axes(place: Make) -> None:
     assert run.describe().plane == "picture"
     clicked(run, 0, 0.1, 0.1)
     assert run.mask()[5, 6]
+
+
+def test_seed_makes_another_attempt(place: Make) -> None:
+    masks = [place(Scattered()).done(slice=8, seed=seed).mask() for seed in (0, 1, 1, 2)]
+    np.testing.assert_array_equal(masks[1], masks[2])
+    assert len({mask.tobytes() for mask in masks}) == 3
+
+
+def test_seed_is_refused_where_words_are_not_drawn(place: Make) -> None:
+    run = place().done(slice=8, seed=1)
+    assert run.describe().error["code"] == "invalid_request"
+    assert "click-once" in run.describe().error["message"]
 
 
 def test_a_persons_click_continues_the_episode(place: Make) -> None:

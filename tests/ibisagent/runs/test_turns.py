@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +15,7 @@ from harness.run_studies import eventually
 
 from ibisagent.actions import Click
 from ibisagent.agent import Agent
+from ibisagent.policies.sampling import SamplingPolicy
 from ibisagent.prompts import load_profile
 from ibisagent.runs.turns import Interrupted, Turns, agent_in_turns
 
@@ -141,3 +143,32 @@ def test_tool_is_not_called_for_a_run_that_was_cancelled() -> None:
     )
     with pytest.raises(Interrupted):
         agent.tool.set_image(np.zeros((20, 20, 3), np.uint8))
+
+
+@dataclass
+class Drawing(ListPolicy):
+    """Says what it was asked to draw with."""
+
+    drawn: tuple[float, int] | None = None
+
+    def sampling(self, temperature: float, seed: int) -> Drawing:
+        return Drawing(drawn=(temperature, seed))
+
+    def replies(self, observations, cancelled=None) -> list[str]:
+        return [str(self.drawn)]
+
+
+def test_policy_that_can_draw_its_words_can_in_turns() -> None:
+    entered: list[int] = []
+
+    @contextmanager
+    def around() -> Iterator[None]:
+        entered.append(1)
+        yield
+
+    plain = agent_in_turns(Agent(ListPolicy(), DiscTool(), load_profile()), Turns())
+    assert not isinstance(plain.policy, SamplingPolicy)
+    agent = agent_in_turns(Agent(Drawing(), DiscTool(), load_profile()), Turns(around))
+    assert isinstance(agent.policy, SamplingPolicy)
+    assert agent.policy.sampling(0.5, 3).replies([]) == ["(0.5, 3)"]
+    assert len(entered) == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 
 from ibisagent.actions import Click
 from ibisagent.errors import InvalidClick, InvalidRequest, ToolOutOfMemory, UnsupportedImage
+from ibisagent.tools.ahead import embed_ahead
 from ibisagent.tools.base import RGB, Segmentation, SegmentationTool
 
 Picture = Callable[[int, int], RGB]
@@ -168,6 +169,46 @@ def test_threads_get_what_one_caller_gets(tool: SegmentationTool, picture: Pictu
     with ThreadPoolExecutor(6) as pool:
         found = list(pool.map(lambda image: tool.set_image(image).segment([CENTRE]), images))
     assert all(same(one, expected[i % 2]) for i, one in enumerate(found))
+
+
+def test_pictures_embedded_together_are_as_good_as_one_by_one(
+    tool: SegmentationTool, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = [picture(61, 80), 255 - picture(61, 80), picture(43, 90), picture(61, 80)]
+    expected = [tool.set_image(image).segment([CENTRE]) for image in images]
+    cache, together = tool._cache, []  # type: ignore[attr-defined]
+    cache.clear()
+    embed_many = tool._embed_many  # type: ignore[attr-defined]
+    monkeypatch.setattr(cache, "at_once", 3)
+    monkeypatch.setattr(
+        tool, "_embed_many", lambda rgbs: (together.append(len(rgbs)), embed_many(rgbs))[1]
+    )
+    embed_ahead(tool, images)
+    assert together == [3]  # the fourth is the first once more
+    monkeypatch.setattr(tool, "_embed", None)
+    for image, known in zip(images, expected, strict=True):
+        found = tool.set_image(image).segment([CENTRE])
+        assert np.mean(found.mask != known.mask) < 0.001
+        assert found.score == pytest.approx(known.score, abs=1e-4)
+        assert found.logits == pytest.approx(known.logits, abs=1e-3)
+
+
+def test_want_of_memory_for_several_pictures_leaves_them_to_be_embedded_alone(
+    tool: SegmentationTool, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, tried = tool._cache, []  # type: ignore[attr-defined]
+    cache.clear()
+
+    def full(rgbs: Sequence[RGB]) -> object:
+        tried.append(len(rgbs))
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "at_once", 4)
+        patch.setattr(tool, "_embed_many", full)
+        embed_ahead(tool, [picture(30 + n, 40) for n in range(4)])
+        assert (tried, cache.at_once) == ([4, 2], 1)
+    assert tool.set_image(picture(30, 40)).segment([CENTRE]).mask.shape == (30, 40)
 
 
 def test_no_clicks_are_refused(tool: SegmentationTool, picture: Picture) -> None:

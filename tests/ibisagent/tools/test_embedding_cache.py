@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -179,3 +180,58 @@ def test_budget_that_is_none(monkeypatch: pytest.MonkeyPatch, text: str) -> None
     monkeypatch.setenv(BUDGET_VARIABLE, text)
     with pytest.raises(InvalidRequest, match=BUDGET_VARIABLE):
         EmbeddingCache()
+
+
+class CountingMany(Counting):
+    """Embeds several images; has room for `room` of them."""
+
+    def __init__(self, room: int = 100) -> None:
+        super().__init__()
+        self.room, self.sizes = room, []
+
+    def many(self, images: Sequence[RGB]) -> list[torch.Tensor]:
+        self.sizes.append(len(images))
+        if len(images) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return [self(rgb) for rgb in images]
+
+
+def test_filled_ahead_in_parts_and_only_what_is_not_known() -> None:
+    cache, embed = EmbeddingCache(at_once=2), CountingMany()
+    cache.get(image(1), embed)
+    cache.fill(map(image, (1, 2, 3, 4, 4)), embed.many)
+    assert embed.sizes == [1, 2]
+    assert (embed.calls, len(cache)) == (4, 4)
+    cache.get(image(4), embed)
+    assert embed.calls == 4
+
+
+def test_filling_halves_where_memory_is_short_and_remembers_it() -> None:
+    cache, embed = EmbeddingCache(at_once=8), CountingMany(room=2)
+    cache.fill(map(image, range(5)), embed.many)
+    assert embed.sizes == [5, 4, 2, 2, 1]
+    assert (len(cache), cache.at_once) == (5, 2)
+
+
+def test_filling_ends_with_the_budget_and_takes_no_more_images() -> None:
+    cache, embed = EmbeddingCache(max_bytes=4 * KILOBYTE, at_once=2), CountingMany()
+    coming = iter(map(image, range(10)))
+    cache.fill(coming, embed.many)
+    assert (embed.sizes, len(cache), len(list(coming))) == ([2, 2], 4, 6)
+
+
+def test_nothing_is_filled_where_one_is_as_good_as_many() -> None:
+    embed = CountingMany()
+    EmbeddingCache().fill([image(1)], embed.many)
+    assert embed.sizes == []
+
+
+def test_other_failures_of_filling_are_told_and_block_nobody() -> None:
+    cache = EmbeddingCache(at_once=2)
+
+    def broken(images: Sequence[RGB]) -> list[torch.Tensor]:
+        raise RuntimeError("nonsense")
+
+    with pytest.raises(RuntimeError, match="nonsense"):
+        cache.fill([image(1), image(2)], broken)
+    assert cache.get(image(1), Counting()).numel()

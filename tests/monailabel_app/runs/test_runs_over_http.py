@@ -132,6 +132,38 @@ def test_stock_request_and_run_share_the_device_in_turns(runs: RunClient, client
     runs.rest(run)
 
 
+def test_stock_request_is_a_run(runs: RunClient, client: Client, tmp_path: Path) -> None:
+    result = client.infer(prompt=ON_THE_LEFT, slice=8).json()
+    described = runs.describe(result["run"])
+    assert (described["state"], described["answer"]) == ("resting", result["answer"])
+    assert described["run"] in [one["run"] for one in runs.ask("GET", "/runs").json()]
+    answer = runs.ask("GET", f"/runs/{described['run']}/trajectory").json()
+    assert answer["trajectories"] == result["trajectory"]
+    runs.order(described["run"], "click", ijk=[10, 20, 8])
+    runs.rest(described["run"])
+    np.testing.assert_array_equal(runs.marked(described["run"], tmp_path)[8], blocks()[8] == RIGHT)
+
+
+def test_stock_request_can_be_cancelled(runs: RunClient, client: Client) -> None:
+    answers: list[requests.Response] = []
+    asking = threading.Thread(target=lambda: answers.append(client.infer(prompt="wait 9 wander")))
+    asking.start()
+    run = _newest(runs, "wait 9 wander")
+    runs.order(run, "cancel")
+    asking.join(20)
+    assert_refused(answers[0], 409, "run_cancelled", run)
+
+
+def _newest(runs: RunClient, prompt: str) -> str:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        for one in runs.ask("GET", "/runs").json():
+            if one["prompt"] == prompt:
+                return str(one["run"])
+        time.sleep(0.02)
+    raise AssertionError("the run was not listed")
+
+
 def test_cancel_takes_effect_within_a_reply(runs: RunClient) -> None:
     run = runs.start("wait 9")
     deadline = time.monotonic() + 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -18,6 +19,14 @@ from run_client import RunClient
 
 from demo.server import Server
 
+LONG = {
+    "prompt": "wander",
+    "slice": 8,
+    "max_steps": 50,
+    "scope": "volume",
+    "method": "every_slice",
+}
+"""A request that takes minutes."""
 OBEDIENT_APP = Path(__file__).resolve().parents[1] / "obedient_app"
 
 pytestmark = pytest.mark.slow  # each server takes its time to start
@@ -112,13 +121,28 @@ def stop_while_somebody_listens(server: Server, runs: RunClient) -> None:
 def test_run_whose_client_is_gone_ends_and_is_kept(serve: Callable[..., Server]) -> None:
     with serve(client_minutes="0.05", runs_at_once="1") as server:
         runs = RunClient(server.url)
-        left = runs.start("wander", slice=8, max_steps=50, scope="volume", method="every_slice")
-        deadline = time.monotonic() + 60
-        while True:
-            (described,) = runs.ask("GET", "/runs").json()  # the list is no sign of interest
-            if described["state"] == "resting":
-                break
-            assert time.monotonic() < deadline, described
-            time.sleep(0.2)
-        assert "Nobody watched" in described["answer"]
+        left = runs.start(**LONG)
+        assert "Nobody watched" in resting(runs)["answer"]
         assert runs.events(left)[-1]["cancelled"] is True
+
+
+def test_stock_request_whose_client_has_hung_up_ends(serve: Callable[..., Server]) -> None:
+    with serve(client_minutes="0.05") as server:
+        runs = RunClient(server.url)
+        address, params = f"{server.url}/infer/ibisagent?image=head", {"params": json.dumps(LONG)}
+        with pytest.raises(requests.ReadTimeout):
+            requests.post(address, data=params, timeout=6)  # longer than without a client
+        described = runs.ask("GET", "/runs").json()[0]
+        assert described["state"] == "running"
+        assert "Nobody watched" in resting(runs)["answer"]
+
+
+def resting(runs: RunClient) -> dict[str, Any]:
+    """The only run, once it rests."""
+    deadline = time.monotonic() + 60
+    while True:
+        (described,) = runs.ask("GET", "/runs").json()  # the list is no sign of interest
+        if described["state"] == "resting":
+            return dict(described)
+        assert time.monotonic() < deadline, described
+        time.sleep(0.2)
