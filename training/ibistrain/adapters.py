@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from ibisagent.errors import ModelNotFound
-from ibisagent.policies.checkpoint import ADAPTER_FILE
+from ibisagent.policies.checkpoint_source import ADAPTER_FILE
 from ibisagent.prompts import PROFILE_FILE
 
 EYES = r".*(visual|vision_tower|vision_model|multi_modal_projector|mlp1).*"
