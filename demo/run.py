@@ -26,13 +26,13 @@ from rich.console import Console
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "monailabel_app")]  # neither is an installed package
 
-from demo.outcome import Outcome, summarise, write
-from demo.request import RequestFailed, RequestRefused, ask
-from demo.server import APP, Server, ServerFailed
-from demo.study import DEFAULT_PROMPT, Study, own_image, template
-from ibisagent.errors import IBISAgentError
-from ibisagent.output import make_folder
-from ibisagent_app.configuration import load_profile_of, read_configuration
+from demo.outcome import Outcome, summarise, write  # noqa: E402
+from demo.request import RequestFailed, RequestRefused, ask  # noqa: E402
+from demo.server import APP, Server, ServerFailed  # noqa: E402
+from demo.study import DEFAULT_PROMPT, Study, own_image, template  # noqa: E402
+from ibisagent.errors import IBISAgentError  # noqa: E402
+from ibisagent.output import make_folder  # noqa: E402
+from ibisagent_app.configuration import load_profile_of, read_configuration  # noqa: E402
 
 BAD_INPUT = 2
 FAILED = 1
