@@ -154,3 +154,35 @@ def test_a_starting_mask_stands_at_the_beginning():
 
     assert isinstance(state.episode, Episode)
     assert state.episode.segmentation.mask[5, 5]
+
+
+def test_episodes_may_begin_some_clicks_ahead():
+    limits = Limits(max_steps=6)
+    states = StateBuffer(Numbered(), DiscTool(), load_profile(), limits, 1.0, seed=1, ahead=0.5)
+    drawn = [states.draw()[1] for _ in range(60)]
+    clicks = [len(state.episode.steps) for state in drawn]
+    assert set(clicks) <= {0, 1, 2, 3}
+    assert 15 < clicks.count(0) < 50
+    assert all(state.episode.stop is None for state in drawn)
+    hits = [s.task.truth[s.episode.clicks[0].to_pixel(*SHAPE)] for s in drawn if s.episode.clicks]
+    assert all(hits)
+
+
+def test_a_head_start_that_would_use_up_the_turns_is_not_taken():
+    limits = Limits(max_steps=1)
+    states = StateBuffer(Numbered(), DiscTool(), load_profile(), limits, 1.0, ahead=1.0)
+    assert all(states.draw()[1].episode.stop is None for _ in range(10))
+    assert all(not states.draw()[1].episode.steps for _ in range(10))
+
+
+def test_a_head_start_is_noted_and_played_again():
+    def make() -> StateBuffer:
+        limits = Limits(max_steps=6)
+        return StateBuffer(Numbered(), DiscTool(), load_profile(), limits, 1.0, seed=3, ahead=1.0)
+
+    first, second = make(), make()
+    number, state = first.draw()
+    second.resume(BufferNote.model_validate_json(first.note().model_dump_json()))
+    again, same = second.draw()
+    assert (again, len(same.episode.steps)) == (number, len(state.episode.steps))
+    assert np.array_equal(same.episode.segmentation.mask, state.episode.segmentation.mask)

@@ -88,6 +88,7 @@ def rl(
         config.fresh,
         config.kept,
         seed=config.seed + 7919 * args.process_index,
+        ahead=config.ahead,
     )
     if last is not None:
         buffer.resume(BufferNote.model_validate_json((last / note).read_bytes()))

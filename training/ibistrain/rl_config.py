@@ -51,6 +51,12 @@ class RlConfig(BaseModel):
 
     max_turns: int = Field(default=8, gt=0, description="Actions an episode.")
     fresh: float = Field(default=0.5, gt=0, le=1, description="Share of new episodes' states.")
+    ahead: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of new episodes that begin after clicks of the scripted annotator.",
+    )
     kept: int = Field(default=64, gt=0, description="Most successor states kept.")
     rewards: RewardWeights = RewardWeights()
 

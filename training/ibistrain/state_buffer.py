@@ -17,13 +17,17 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from ibisagent.actions import Click, format_reply
 from ibisagent.episode import Episode, Limits
+from ibisagent.policies.scripted import annotate
 from ibisagent.prompts import PromptProfile
 from ibisagent.tools.base import Segmentation, SegmentationTool
 from ibistrain.tasks import Task, TaskSource
 
 MOST_WAITING = 4096
 """States handed out and never judged, for example as another process judges them."""
+MOST_AHEAD = 3
+"""Most clicks of the annotator's before the policy's first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +84,8 @@ class StateBuffer:
         fresh: Share of states that begin a new episode, in (0, 1]; all do while no successor
             waits.
         capacity: Most successors kept; the oldest give way.
+        ahead: Share of new episodes that begin after some clicks of the scripted annotator.
+            Without, a run's first steps see first turns only, where stopping is always wrong.
         seed: Of tasks and choices.
     """
 
@@ -92,6 +98,7 @@ class StateBuffer:
         fresh: float = 0.5,
         capacity: int = 64,
         seed: int = 0,
+        ahead: float = 0.0,
     ) -> None:
         self._tasks = tasks
         self._tool = tool
@@ -99,6 +106,7 @@ class StateBuffer:
         self._limits = limits
         self._fresh = fresh
         self._capacity = capacity
+        self._ahead = ahead
         self._random = Random(seed)
         self._next = 0
         self._again: list[int] = []
@@ -117,7 +125,7 @@ class StateBuffer:
         if self._pool and self._random.random() >= self._fresh:
             number, state = self._pool.popitem(last=False)
         else:
-            number, state = self._new_number(), self._begin(self._tasks.draw(self._random))
+            number, state = self._new_number(), self._go_ahead(self._tasks.draw(self._random))
         self._waiting[number] = state
         while len(self._waiting) > MOST_WAITING:
             self._waiting.popitem(last=False)
@@ -174,6 +182,21 @@ class StateBuffer:
     def _new_number(self) -> int:
         self._next += 1
         return self._next - 1
+
+    def _go_ahead(self, task: Task) -> State:
+        """A new episode, now and then some clicks on."""
+        state = self._begin(task)
+        if not task.truth.any() or self._random.random() >= self._ahead:
+            return state
+        for _ in range(self._random.randint(1, MOST_AHEAD)):
+            mask = state.episode.segmentation.mask
+            reply = annotate(task.truth, mask, task.prompt, 1.0, self._random, self._random)
+            if not isinstance(reply.action, Click):
+                return state
+            state.episode.apply(format_reply(reply))
+            if state.episode.stop is not None:
+                return self._begin(task)
+        return state
 
     def _begin(self, task: Task) -> State:
         start = None if task.start is None else Segmentation(task.start, 0.0)
