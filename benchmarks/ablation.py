@@ -136,6 +136,8 @@ def reinforced(world: World, seed: int, start: Path, name: str, weights: RewardW
             group=size.rl_group,
             learning_rate=size.rl_rate,
             fresh=size.rl_fresh,
+            ahead=size.rl_ahead,
+            beta=size.rl_beta,
             temperature=size.rl_temperature,
             reply_tokens=REPLY_TOKENS,
             max_turns=MAX_TURNS,
