@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,12 @@ def main(arguments: Sequence[str] | None = None, app: Path = APP) -> int:
         with tempfile.TemporaryDirectory(prefix="ibisagent-bench-") as name:
             folder = Path(name)
             _write_studies(folder / "studies", options.image)
-            conf = {"runs": str(folder / "runs"), **dict(options.conf)}
-            with Server(folder / "studies", folder / "server.log", app, conf) as server:
+            fresh = partial(_server, folder, app, dict(options.conf))
+            with fresh("first") as server:
                 results = _measure(server, options, console)
+            if options.image:
+                with console.status("Measuring a volume"):
+                    results |= _volume(fresh, options)
         report = _report(options, load, results)
         make_folder(options.out.parent)
         write_whole(options.out, (json.dumps(report, indent=1) + "\n").encode("utf-8"))
@@ -68,14 +72,18 @@ def main(arguments: Sequence[str] | None = None, app: Path = APP) -> int:
     return 0
 
 
+def _server(folder: Path, app: Path, conf: dict[str, str], name: str) -> Server:
+    """A server on the studies that knows no run and no embedding yet."""
+    runs = {"runs": str(folder / f"runs-{name}")}
+    return Server(folder / "studies", folder / f"server-{name}.log", app, runs | conf)
+
+
 def _measure(server: Server, options: argparse.Namespace, console: Console) -> dict[str, Any]:
     parts: list[tuple[str, Callable[[], dict[str, Any]]]] = [
         ("events and a second user", lambda: _latency(server.url, options.prompt)),
         ("many clients", lambda: _many(server.url, options)),
         ("memory", lambda: _memory(server, options)),
     ]
-    if options.image:
-        parts.append(("a volume", lambda: _volume(server.url, options)))
     results: dict[str, Any] = {}
     for name, work in parts:
         with console.status(f"Measuring {name}"):
@@ -151,17 +159,23 @@ def _memory(server: Server, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _volume(url: str, options: argparse.Namespace) -> dict[str, Any]:
-    """The same volume with masks carried by the tool, and with the agent on every slice."""
-    watcher, slices = Watcher(url), int(sitk.ReadImage(str(options.image)).GetSize()[2])
+def _volume(fresh: Callable[[str], Server], options: argparse.Namespace) -> dict[str, Any]:
+    """The same volume with masks carried by the tool, and with the agent on every slice.
+
+    Each on a server of its own: the second would find the first one's embeddings.
+    """
+    slices = int(sitk.ReadImage(str(options.image)).GetSize()[2])
     took, found = {}, {}
     for method in ("propagate", "every_slice"):
-        began = time.perf_counter()
-        prompt = options.volume_prompt
-        run = watcher.start(image="volume", prompt=prompt, scope="volume", method=method)
-        *_, (last, _) = watcher.follow(run)
-        took[method] = round(time.perf_counter() - began, 2)
-        found[method] = last.get("answer", "")
+        with fresh(method) as server:
+            watcher = Watcher(server.url)
+            list(watcher.follow(watcher.start(image="ct", prompt=options.prompt, slice=1)))
+            began = time.perf_counter()
+            prompt = options.volume_prompt
+            run = watcher.start(image="volume", prompt=prompt, scope="volume", method=method)
+            *_, (last, _) = watcher.follow(run)
+            took[method] = round(time.perf_counter() - began, 2)
+            found[method] = last.get("answer", "")
     return {
         "volume_prompt": options.volume_prompt,
         "volume_slices": slices,

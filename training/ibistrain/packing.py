@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from scipy import ndimage
 
+from ibisagent.policies.scripted import depth_of
 from ibisagent.prompts import PromptProfile
 from ibisagent.tools.base import Mask
 from ibistrain.examples import Example
@@ -165,7 +165,7 @@ def worth(region: Mask) -> torch.Tensor:
     Nothing outside the region, a half at its border, 1 at its deepest point. For x it is the best
     that any y could make of it, for y that at the x of the deepest point.
     """
-    depth = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
+    depth = depth_of(region)
     score = region * (0.5 + 0.5 * depth / depth.max())
     deepest = int(np.unravel_index(int(depth.argmax()), depth.shape)[1])
     height, width = region.shape
@@ -177,8 +177,7 @@ def worth(region: Mask) -> torch.Tensor:
 
 def _depth(region: Mask, grid: tuple[int, int]) -> torch.Tensor:
     """Where in a region to look: more weight the deeper inside; sums to 1."""
-    depth = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1].astype(np.float32)
-    cells = _resize(depth**DEPTH_POWER, grid)
+    cells = _resize((depth_of(region) ** DEPTH_POWER).astype(np.float32), grid)
     return cells / cells.sum()
 
 

@@ -9,12 +9,15 @@ watches sees the first mask as early as ever.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
 
+from ibisagent.tools.arguments import checked
 from ibisagent.tools.base import RGB, SegmentationTool
+from ibisagent.tools.embedding_cache import EmbeddingCache
 
 PICTURES_AT_ONCE = 8
 """In one call on a GPU, to begin with; halved for good wherever memory does not suffice."""
@@ -39,6 +42,29 @@ class LooksAhead(Protocol):
             UnsupportedImage: One is not an 8-bit colour picture.
         """
         ...
+
+
+class EmbedsAhead(ABC):
+    """What tools with an encoder and a cache of its embeddings have in common; see `LooksAhead`."""
+
+    _cache: EmbeddingCache
+
+    @abstractmethod
+    def _embed_many(self, pictures: Sequence[RGB]) -> list[torch.Tensor]:
+        """One embedding a picture, made in one call of the encoder."""
+
+    @property
+    def at_once(self) -> int:
+        """See `LooksAhead`."""
+        return self._cache.at_once
+
+    def embed_ahead(self, pictures: Iterable[RGB]) -> None:
+        """See `LooksAhead`.
+
+        Raises:
+            UnsupportedImage: One is not an 8-bit colour picture.
+        """
+        self._cache.fill(checked(pictures), self._embed_many)
 
 
 def at_once(tool: SegmentationTool) -> int:

@@ -6,7 +6,7 @@ trained by ``ibistrain tool`` (see ``embedded/README.md`` beside this file).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ibisagent.actions import Click
-from ibisagent.tools.ahead import usual_at_once
-from ibisagent.tools.arguments import checked, require_prompt, require_rgb
+from ibisagent.tools.ahead import EmbedsAhead, usual_at_once
+from ibisagent.tools.arguments import require_prompt, require_rgb
 from ibisagent.tools.base import RGB, Segmentation
 from ibisagent.tools.click_consistency import Point, obey, obeys
 from ibisagent.tools.click_merge import merge
@@ -30,7 +30,7 @@ from ibisagent.tools.out_of_memory import out_of_memory_named
 from ibisagent.tools.square_frame import SquareFrame
 
 
-class LiteMedSAM:
+class LiteMedSAM(EmbedsAhead):
     """LiteMedSAM as a segmentation tool. Safe to share between threads.
 
     Args:
@@ -65,19 +65,6 @@ class LiteMedSAM:
         with out_of_memory_named(self.name):
             embedding = self._cache.get(rgb, self._embed)
         return PreparedForClicks(self, SquareFrame.of(rgb, SIDE), embedding)
-
-    @property
-    def at_once(self) -> int:
-        """See `ibisagent.tools.ahead.LooksAhead`."""
-        return self._cache.at_once
-
-    def embed_ahead(self, pictures: Iterable[RGB]) -> None:
-        """See `ibisagent.tools.ahead.LooksAhead`.
-
-        Raises:
-            UnsupportedImage: One is not an 8-bit colour picture.
-        """
-        self._cache.fill(checked(pictures), self._embed_many)
 
     def _embed(self, rgb: RGB) -> Tensor:
         return self._net.embed(rgb)

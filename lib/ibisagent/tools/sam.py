@@ -7,7 +7,7 @@ its low-resolution logits are the mask prompt of the next turn.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from ibisagent.actions import Click
-from ibisagent.tools.ahead import usual_at_once
-from ibisagent.tools.arguments import checked, require_prompt, require_rgb
+from ibisagent.tools.ahead import EmbedsAhead, usual_at_once
+from ibisagent.tools.arguments import require_prompt, require_rgb
 from ibisagent.tools.base import RGB, Segmentation
 from ibisagent.tools.checkpoint import fill, read_weights
 from ibisagent.tools.embedding_cache import EmbeddingCache, one_by_one
@@ -31,7 +31,7 @@ from ibisagent.tools.square_frame import SquareFrame
 from ibisagent.torch_device import resolve_device
 
 
-class Sam:
+class Sam(EmbedsAhead):
     """A SAM or MedSAM checkpoint as a segmentation tool. Safe to share between threads.
 
     Args:
@@ -72,19 +72,6 @@ class Sam:
         frame = SquareFrame.of(rgb, self._net.image_encoder.img_size)
         with out_of_memory_named(self.name):
             return PreparedForSam(self, frame, self._cache.get(rgb, self._embed))
-
-    @property
-    def at_once(self) -> int:
-        """See `ibisagent.tools.ahead.LooksAhead`."""
-        return self._cache.at_once
-
-    def embed_ahead(self, pictures: Iterable[RGB]) -> None:
-        """See `ibisagent.tools.ahead.LooksAhead`.
-
-        Raises:
-            UnsupportedImage: One is not an 8-bit colour picture.
-        """
-        self._cache.fill(checked(pictures), self._embed_many)
 
     def _embed(self, rgb: RGB) -> Tensor:
         """Image embedding, axes (1, channel, row, column)."""

@@ -11,7 +11,7 @@ best predicted IoU is taken, and its low-resolution logits are the mask prompt o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from ibisagent.actions import Click
-from ibisagent.tools.ahead import usual_at_once
-from ibisagent.tools.arguments import checked, require_prompt, require_rgb
+from ibisagent.tools.ahead import EmbedsAhead, usual_at_once
+from ibisagent.tools.arguments import require_prompt, require_rgb
 from ibisagent.tools.base import RGB, Segmentation
 from ibisagent.tools.embedding_cache import EmbeddingCache
 from ibisagent.tools.half_precision import half_precision
@@ -44,7 +44,7 @@ LOGIT_LIMIT = 32.0
 """The original predictor gives no larger logits back as mask prompt."""
 
 
-class Sam2:
+class Sam2(EmbedsAhead):
     """A SAM 2, SAM 2.1 or MedSAM2 checkpoint as a tool. Safe to share between threads.
 
     Args:
@@ -87,19 +87,6 @@ class Sam2:
         with out_of_memory_named(self.name):
             embedding = self._cache.get(rgb, self._embed)
         return PreparedForSam2(self, (rgb.shape[0], rgb.shape[1]), embedding)
-
-    @property
-    def at_once(self) -> int:
-        """See `ibisagent.tools.ahead.LooksAhead`."""
-        return self._cache.at_once
-
-    def embed_ahead(self, pictures: Iterable[RGB]) -> None:
-        """See `ibisagent.tools.ahead.LooksAhead`.
-
-        Raises:
-            UnsupportedImage: One is not an 8-bit colour picture.
-        """
-        self._cache.fill(checked(pictures), self._embed_many)
 
     def _embed(self, rgb: RGB) -> Tensor:
         """The three maps of features one after the other, as one row for the cache."""
