@@ -10,6 +10,7 @@ from harness.simulated_episode import episode
 from PIL import Image
 
 from ibisagent.errors import InvalidTrajectory
+from ibisagent.rle import Rle
 from ibistrain.corpus import LabelledPicture
 from ibistrain.episode_record import EpisodeRecord, write_shards
 from ibistrain.states import read_states, states_of, states_of_episodes
@@ -35,6 +36,23 @@ def test_states_are_the_masks_on_the_way(corpus, episodes):
         assert all(np.array_equal(s.mask, m) for s, m in zip(states, masks, strict=True))
         assert {state.target for state in states} == {"disc"}
         assert states[-1].settled  # nothing came after it that could have helped
+
+
+def test_clicks_of_a_policy_settle_nothing(corpus, episodes):
+    for one in episodes:
+        watched = one.model_copy(update={"learn": [False] * len(one.learn)})
+        states = states_of_episodes([watched], corpus)
+        assert states
+        assert not any(state.settled for state in states)
+
+
+def test_the_users_own_mask_is_a_state(corpus, episodes):
+    one = episodes[0]
+    block = np.zeros(one.truth.decode().shape, bool)
+    block[2:9, 3:12] = True
+    begun = one.trajectory.model_copy(update={"start": Rle.encode(block)})
+    first = states_of_episodes([one.model_copy(update={"trajectory": begun})], corpus)[0]
+    assert np.array_equal(first.mask, block)
 
 
 def test_masks_follow_a_picture_that_was_made_smaller(corpus, episodes):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -55,7 +55,7 @@ def read_states(source: Path, pictures: Mapping[str, LabelledPicture]) -> list[S
 def states_of_episodes(
     episodes: Iterable[EpisodeRecord], pictures: Mapping[str, LabelledPicture]
 ) -> list[State]:
-    """All moments with a mask, on the smaller grid of the corpus."""
+    """All moments with a mask, the user's at the start too, on the smaller grid of the corpus."""
     states: list[State] = []
     for episode in episodes:
         where = episode.trajectory.slice
@@ -65,8 +65,12 @@ def states_of_episodes(
         if picture is not None and known and episode.target in picture.targets:
             shape = picture.labels.shape
             steps = [step for step in episode.trajectory.steps if step.carried_out]
-            masks = [_on_grid(step.mask.decode(), shape) for step in steps]
-            states.extend(_moments(masks, picture, episode.target))
+            drawn = [episode.trajectory.start, *(step.mask for step in steps)]
+            masks = [_on_grid(mask.decode(), shape) for mask in drawn]
+            moments = _moments(masks, picture, episode.target)
+            # That a policy's clicks were in vain does not say that nothing could be done.
+            skilled = any(episode.learn)
+            states.extend(m if skilled else replace(m, settled=False) for m in moments)
     return states
 
 

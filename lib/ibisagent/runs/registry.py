@@ -145,11 +145,7 @@ class Runs:
         Raises:
             UnknownRun: There is none of this name.
         """
-        run = self.get(name)
-        run.cancel("The run was deleted.")
-        with self._lock:
-            self._runs.pop(name, None)
-        run.forget()
+        self._drop(self.get(name))
 
     def tend(self) -> None:
         """Cancel the runs that nobody watches any more; to be called now and then."""
@@ -223,5 +219,13 @@ class Runs:
         runs = self.all()
         for run in runs[self.limits.kept :]:
             if not run.at_work:
-                logger.info("run %s is forgotten: %d newer ones are kept", run.name, len(runs))
-                self.delete(run.name)
+                logger.info("run %s is forgotten: newer ones are kept", run.name)
+                self._drop(run)
+
+    def _drop(self, run: Run) -> None:
+        """Cancel and forget a run, unless another thread is about to."""
+        with self._lock:
+            dropped = self._runs.pop(run.name, None)
+        if dropped is not None:
+            run.cancel("The run was deleted.")
+            run.forget()

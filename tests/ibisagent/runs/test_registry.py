@@ -6,6 +6,7 @@ import resource
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -206,6 +207,16 @@ def test_oldest_resting_runs_are_forgotten(place: Make) -> None:
     runs = [here.done(slice=8) for _ in range(5)]
     assert {run.name for run in here.runs.all()} == {run.name for run in runs[2:]}
     assert len(list((here.folder / "runs").iterdir())) == 3
+
+
+def test_starting_at_once_with_others_never_fails_over_what_is_forgotten(place: Make) -> None:
+    here = place(limits=RunLimits(kept=2, waiting=64))
+    with ThreadPoolExecutor(8) as clients:
+        fields = {"slice": 8, "wait_for_human": True}
+        started = [clients.submit(lambda: rest(here.start(**fields))) for _ in range(64)]
+        assert all(run.result() for run in started)
+    here.done(slice=8)
+    assert len(here.runs.all()) == 2
 
 
 def test_newest_come_first(place: Make) -> None:

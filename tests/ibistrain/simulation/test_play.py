@@ -7,9 +7,10 @@ import pytest
 from harness.fake_tool import DiscTool
 from harness.labelled_set import write_set
 
-from ibisagent.actions import Reply, parse
+from ibisagent.actions import Click, Reply, Terminate, format_reply, parse
 from ibisagent.episode import Author, StopReason
 from ibisagent.metrics import iou
+from ibisagent.policies.base import never
 from ibisagent.prompts import load_profile
 from ibisagent.slices import Plane
 from ibistrain.catalogue import Catalogue
@@ -33,7 +34,9 @@ def item(tmp_path_factory) -> OpenItem:
     return OpenItem(next(iter(sources)), "auto")
 
 
-def play(item, kind: str, seed: int, target: str = "disc", tool=None, **fields) -> EpisodeRecord:
+def play(
+    item, kind: str, seed: int, target: str = "disc", tool=None, policy=None, **fields
+) -> EpisodeRecord:
     settings = SETTINGS.model_copy(update={"seed": seed, **fields.pop("settings", {})})
     task = Task(
         number=3,
@@ -45,7 +48,8 @@ def play(item, kind: str, seed: int, target: str = "disc", tool=None, **fields) 
         kind=kind,
         **fields,
     )
-    player = Player(tool or DiscTool(radius=4), load_profile(), settings, {"disc": ("circle",)})
+    words = {"disc": ("circle",)}
+    player = Player(tool or DiscTool(radius=4), load_profile(), settings, words, policy)
     return player.play(task, item)
 
 
@@ -179,3 +183,34 @@ def test_words_vary_and_tell_no_measures(item):
     prompts = {episode.trajectory.prompt for episode in episodes}
     assert any("circle" in prompt for prompt in prompts)
     assert len(prompts) > 5
+
+
+class Clicker:
+    """A policy that clicks in three places, whatever it sees, or gives up at once."""
+
+    name = "clicker"
+
+    def __init__(self, *places: tuple[float, float]) -> None:
+        self._places = places
+
+    def replies(self, observations, cancelled=never) -> list[str]:
+        done = observations[0].step
+        if done >= len(self._places):
+            return [format_reply(Reply("Enough.", Terminate(), "Done."))]
+        return [format_reply(Reply("There.", Click(*self._places[done], True)))]
+
+
+def test_a_policy_plays_and_nothing_of_it_is_imitated(item):
+    episode = play(item, "plain", 0, policy=Clicker((0.9, 0.1), (0.8, 0.8)))
+    assert episode.trajectory.policy == "clicker"
+    assert [step.action.kind for step in episode.trajectory.steps] == [
+        "positive",
+        "positive",
+        "terminate",
+    ]
+    assert episode.learn == [False] * 3
+    assert max(episode.iou) < SETTINGS.keep_iou  # what the annotator could not have left behind
+
+
+def test_a_policy_that_marks_nothing_leaves_no_state(item):
+    assert play(item, "plain", 0, policy=Clicker()) is None

@@ -9,8 +9,9 @@ from random import Random
 import numpy as np
 
 from ibisagent.actions import Click, Reply, format_reply
-from ibisagent.episode import Episode, Limits
+from ibisagent.episode import Episode, Limits, run
 from ibisagent.metrics import iou
+from ibisagent.policies.base import Policy
 from ibisagent.prompts import PromptProfile
 from ibisagent.rle import Rle
 from ibisagent.tools.base import Mask, Segmentation, SegmentationTool
@@ -40,12 +41,14 @@ class Player:
         profile: Prompts and overlay.
         settings: Of the simulation.
         synonyms: Other words for targets.
+        policy: Plays in the annotator's stead; None for the annotator.
     """
 
     tool: SegmentationTool
     profile: PromptProfile
     settings: SimulationSettings
     synonyms: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    policy: Policy | None = None
 
     def play(self, task: Task, item: OpenItem) -> EpisodeRecord | None:
         """Play a task; equal tasks and settings give equal records.
@@ -73,6 +76,8 @@ class Player:
             Limits(max_steps=limit + 2, max_repeats=limit + 2),
             start,
         )
+        if self.policy is not None:
+            return self._watched(self.policy, episode, task, item, truth, kind)
         annotator = SimulatedAnnotator(truth, name, question, self.settings.stop_iou, rng)
         game = _Game(episode, annotator, truth, limit, kind, rng)
         game.run()
@@ -80,18 +85,54 @@ class Player:
             return None
         if not task.present and episode.segmentation.mask.any():
             return None
-        where = self._where(task, item, truth.shape)
+        return self._record(task, item, truth, episode, ANNOTATOR, game.kind, game.learn)
+
+    def _watched(
+        self,
+        policy: Policy,
+        episode: Episode,
+        task: Task,
+        item: OpenItem,
+        truth: Mask,
+        kind: Kind,
+    ) -> EpisodeRecord | None:
+        """Let a policy play; its states are what it must learn to go on from.
+
+        What it should have done is asked of the annotator when an example is made of a state
+        (Ross et al., arXiv 1011.0686).
+
+        Returns:
+            The record, or None where nothing was ever marked.
+        """
+        run([episode], policy)
+        if not any(step.segmentation.mask.any() for step in episode.steps):
+            return None
+        learn = [False] * len(episode.steps)
+        return self._record(task, item, truth, episode, policy.name, kind, learn)
+
+    def _record(
+        self,
+        task: Task,
+        item: OpenItem,
+        truth: Mask,
+        episode: Episode,
+        player: str,
+        kind: Kind,
+        learn: list[bool],
+    ) -> EpisodeRecord:
+        trajectory = _timeless(record(episode, self._where(task, item, truth.shape), player))
+        masks = [trajectory.start, *(step.mask for step in trajectory.steps)]
         return EpisodeRecord(
             set_name=item.source.item.set_name,
             subject=item.source.item.subject,
             image=task.image,
             target=task.target,
             labels=list(item.source.targets[task.target]),
-            kind=game.kind,
+            kind=kind,
             truth=Rle.encode(truth),
-            learn=game.learn,
-            iou=[round(score, 6) for score in game.scores],
-            trajectory=_timeless(record(episode, where, ANNOTATOR)),
+            learn=learn,
+            iou=[round(iou(mask.decode(), truth), 6) for mask in masks],
+            trajectory=trajectory,
         )
 
     def _where(self, task: Task, item: OpenItem, shape: tuple[int, ...]) -> SliceRecord:

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ibisagent.errors import InvalidRequest, OutputNotWritable
 from ibisagent.output import write_whole
+from ibisagent.policies import load_policy
 from ibisagent.policies.base import Cancelled, never
 from ibisagent.prompts import load_profile
 from ibisagent.tools import load_tool
@@ -96,6 +97,7 @@ def simulate(
         InvalidRequest: There is nothing to ask for, or `out` holds another simulation.
         InvalidManifest: A set cannot be read, or does not name what the plan asks for.
         UnreadableImage: An image cannot be read.
+        ModelNotFound: The policy's checkpoint is not there.
         OutputNotWritable: The folder is closed or the disk full.
     """
     settings = settings or SimulationSettings()
@@ -104,7 +106,10 @@ def simulate(
     sources = Sources(data, settings.sets, catalogue)
     tasks = _plan(out, sources, settings)
     tool = tool or load_tool(settings.tool, settings.device)
-    player = Player(tool, load_profile(settings.profile), settings, catalogue.synonyms)
+    profile, policy = load_profile(settings.profile), None
+    if settings.policy:
+        policy = load_policy(settings.policy, settings.device)
+    player = Player(tool, profile, settings, catalogue.synonyms, policy)
     teacher = Teacher(settings.teacher, settings.seed) if settings.teacher else None
     work = _Work(out, sources, settings, player, teacher, should_stop)
     tell = on_progress or (lambda done, all_of_them: None)

@@ -63,8 +63,13 @@ class SimulationSettings(BaseModel):
     keep_iou: float = Field(
         default=0.5, ge=0, le=1, description="Episodes that end below this IoU are dropped."
     )
+    policy: str = Field(
+        default="",
+        description="Policy, as for load_policy, that plays in the annotator's stead; what it "
+        "writes carries no loss, and the states that it comes to are kept whatever their IoU.",
+    )
     tool: str = Field(default="embedded", description="Segmentation tool, as for inference.")
-    device: str = Field(default="auto", description="Device of the tool.")
+    device: str = Field(default="auto", description="Device of tool and policy.")
     profile: str = Field(default="default", description="Prompt profile, by name or file.")
     teacher: str = Field(
         default="", description="ADDRESS#MODEL of a server that rewords the thoughts; or nothing."
