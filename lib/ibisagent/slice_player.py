@@ -59,17 +59,10 @@ class Given:
                 f"The starting mask has {self.mask.shape} voxels, the image {view.volume_shape}.",
                 "Give a mask on the same grid as the image.",
             )
-        for index in [*self.clicks, *self.records]:
+        for index in self.clicks:
             check_slice(view, index)
         for earlier in self.records.values():
-            where = earlier.slice
-            if (where.plane, where.height, where.width) != (view.plane.value, *view.shape):
-                raise InvalidRequest(
-                    f"The earlier run looked at {where.plane} slices of {where.height} x "
-                    f"{where.width} pixels, this one at {view.plane.value} slices of "
-                    f"{view.shape[0]} x {view.shape[1]}.",
-                    "Resume on the same image and in the same plane.",
-                )
+            check_record(view, earlier.slice)
 
     def on(self, view: SliceView, index: int) -> Mask | None:
         """The earlier segmentation as it lies on a slice, or None where it marks nothing."""
@@ -246,6 +239,23 @@ def check_slice(view: SliceView, index: int) -> None:
             f"There is no {view.plane.value} slice {index}.",
             f"Give a slice from 0 to {view.count - 1}.",
         )
+
+
+def check_record(view: SliceView, where: SliceRecord) -> None:
+    """Refuse the record of a slice that is not one of this image in this plane.
+
+    Raises:
+        InvalidRequest: It is of another plane or shape.
+        SliceOutOfRange: It is of a slice that is not there.
+    """
+    if (where.plane, where.height, where.width) != (view.plane.value, *view.shape):
+        raise InvalidRequest(
+            f"The earlier run looked at {where.plane[:20]} slices of {where.height} x "
+            f"{where.width} pixels, this one at {view.plane.value} slices of "
+            f"{view.shape[0]} x {view.shape[1]}.",
+            "Resume on the same image and in the same plane.",
+        )
+    check_slice(view, where.index)
 
 
 def _shapes(view: SliceView) -> list[tuple[int, ...]]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ibisagent.actions import Click
 from ibisagent.errors import InvalidRequest
+from ibisagent.runs.saved_run import SavedRun
 from ibisagent.segment import Scope, SegmentRequest
 from ibisagent.slice_player import check_slice
 from ibisagent.slices import SliceView
@@ -113,6 +114,9 @@ class RunRequest(SegmentRequest):
         default="", description="Tag of a label of this image whose mask the agent starts from."
     )
     resume: str = Field(default="", description="A run of this image that is taken up.")
+    saved: SavedRun | None = Field(
+        default=None, description="A run of this image as it was downloaded, which is taken up."
+    )
     wait_for_human: bool = Field(
         default=False, description="Do not ask the agent before a person says 'continue'."
     )

@@ -190,6 +190,7 @@ class Runs:
         given = given_for(request, view, label or None, earlier)
         check_places(view, request, given)
         created = datetime.now(timezone.utc)
+        request = request.model_copy(update={"saved": None})  # the run keeps its own records
         facts = RunFacts(
             run=f"{created:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}",
             request=request,

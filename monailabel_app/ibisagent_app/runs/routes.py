@@ -19,6 +19,7 @@ from starlette.background import BackgroundTask
 from ibisagent.runs.description import RunDescription
 from ibisagent.runs.orders import AcceptOrder, ClickOrder, RunRequest, SliceOrder
 from ibisagent.runs.run import Run
+from ibisagent.runs.saved_run import SavedRun
 from ibisagent_app.identifiers import check_identifier
 from ibisagent_app.runs.json_route import JsonRoute
 from ibisagent_app.runs.mask_file import keep_as_label, write_temporary
@@ -28,8 +29,6 @@ from ibisagent_app.runs.stream import events
 AnyUser = Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))]
 Annotator = Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))]
 Fields = Annotated[dict[str, Any] | None, Body()]
-
-TRAJECTORY_FORMAT = "ibisagent-run/1"
 
 
 def run_routes(
@@ -133,15 +132,11 @@ class _Handlers:
         forget = BackgroundTask(path.unlink, missing_ok=True)
         return FileResponse(path, filename=f"{run}{suffix}", background=forget)
 
-    async def trajectory(self, run: str, _user: AnyUser) -> dict[str, Any]:
-        """Records of all slices."""
+    async def trajectory(self, run: str, _user: AnyUser) -> SavedRun:
+        """Records of all slices; ``saved`` of a new run takes them as they are."""
         found = self._runs.get(run)
         records, carried = await self._service.in_thread(found.trajectories)
-        return {
-            "format": TRAJECTORY_FORMAT,
-            "trajectories": [one.model_dump(mode="json") for one in records],
-            "carried": [one.model_dump(mode="json") for one in carried],
-        }
+        return SavedRun(trajectories=records, carried=carried)
 
     async def _ordered(self, run: str, order: Callable[[Run], None]) -> RunDescription:
         found = self._runs.get(run)

@@ -352,7 +352,7 @@ def test_resume_of_another_image_is_refused(place: Make) -> None:
     with pytest.raises(InvalidRequest, match="of the image other"):
         here.start(resume=old.name)
     here.write("tube.final", mask_of(tube()))
-    with pytest.raises(InvalidRequest, match="not from both"):
+    with pytest.raises(InvalidRequest, match="not from several"):
         here.start("tube", resume=old.name, start_label="final")
 
 

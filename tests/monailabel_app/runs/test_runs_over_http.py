@@ -244,6 +244,17 @@ def test_resume_from_an_earlier_run(runs: RunClient, tmp_path: Path) -> None:
     assert [event["step"]["author"] for event in told] == ["agent", "agent", "human", "agent"]
 
 
+def test_resume_from_a_download_on_a_server_that_has_forgotten_the_run(runs: RunClient) -> None:
+    old = runs.start(ON_THE_LEFT, slice=8)
+    runs.rest(old)
+    download = runs.ask("GET", f"/runs/{old}/trajectory").json()
+    runs.ask("DELETE", f"/runs/{old}")
+    new = runs.start(ON_THE_LEFT, slice=8, saved=download, wait_for_human=True)
+    runs.rest(new)
+    (record,) = runs.ask("GET", f"/runs/{new}/trajectory").json()["trajectories"]
+    assert record["steps"] == download["trajectories"][0]["steps"]
+
+
 def test_list_and_delete(runs: RunClient) -> None:
     run = runs.start(ON_THE_LEFT)
     runs.rest(run)
