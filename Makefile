@@ -164,8 +164,13 @@ embedded-default: $(STAMP) ## train the embedded policy anew and publish it; DAT
 		--steps 2500 --batch 32 --strength 1.2
 	$(BIN)/ibistrain simulate --data $(DATA) --out $(RUNS)/episodes --episodes 200
 	test -f $(RUNS)/speaking/model/config.json || $(BIN)/ibistrain embedded --data $(DATA) \
-		--start $(RUNS)/seeing/model --states $(RUNS)/episodes --out $(RUNS)/speaking --steps 3000
+		--start $(RUNS)/seeing/model --states $(RUNS)/episodes --out $(RUNS)/speaking --steps 2000
+	$(BIN)/ibistrain simulate --data $(DATA) --out $(RUNS)/own --episodes 900 \
+		--set policy=$(RUNS)/speaking/model --set per_label=14 --set max_clicks=3
+	test -f $(RUNS)/refining/model/config.json || $(BIN)/ibistrain embedded --data $(DATA) \
+		--start $(RUNS)/speaking/model --states $(RUNS)/episodes --states $(RUNS)/own \
+		--out $(RUNS)/refining --steps 2500 --learning-rate 6e-4
 	$(BIN)/ibisagent evaluate $(addprefix $(DATA)/,$(EVALUATED)) --limit 6 --max-steps 6 \
-		--policy $(RUNS)/speaking/model --out $(RUNS)/evaluation
-	$(BIN)/ibistrain publish --data $(DATA) --checkpoint $(RUNS)/speaking/model \
+		--policy $(RUNS)/refining/model --out $(RUNS)/evaluation
+	$(BIN)/ibistrain publish --data $(DATA) --checkpoint $(RUNS)/refining/model \
 		--results $(RUNS)/evaluation/results.json --out lib/ibisagent/policies/embedded

@@ -19,7 +19,7 @@ def test_template_has_a_plausible_brain(tmp_path: Path) -> None:
     litres = study.reference.sum() * np.prod(study.image.GetSpacing()) / 1e6
     assert 1.2 < litres < 2.2
     plane = study.reference[study.slice]
-    assert plane.mean() > 0.02  # there is something to find on the slice
+    assert plane.mean() > 0.05  # there is something to find on the slice
     study.copy_to(tmp_path)
     copy = read_image(tmp_path / f"{study.name}.nii.gz")
     assert copy.GetSize() == study.image.GetSize()

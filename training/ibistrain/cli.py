@@ -79,7 +79,9 @@ def embedded(
     data: Data,
     start: Annotated[Path, typer.Option(help="Checkpoint to start from.")],
     out: Out,
-    states: Annotated[Path | None, typer.Option(help="Simulated episodes.")] = None,
+    states: Annotated[
+        list[Path] | None, typer.Option(help="Simulated episodes; may be repeated.")
+    ] = None,
     refinement: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Share of masked pictures; 0.3 with episodes, else 0."),
@@ -103,7 +105,7 @@ def embedded(
     catalogue, profile = load_catalogue(), load_profile(start)
     pictures = load_corpus(data, catalogue)
     by_name = {picture.name: picture for picture in pictures}
-    moments = read_states(states, by_name) if states else []
+    moments = [moment for source in states or [] for moment in read_states(source, by_name)]
     weights = {name: entry.weight for name, entry in catalogue.sets.items()}
     config = EmbeddedConfig(
         steps=steps,

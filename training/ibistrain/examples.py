@@ -29,7 +29,7 @@ STOP_IOU = 0.8
 """IoU from which the annotator of the training examples is satisfied."""
 QUESTIONS = 5
 """Most questions about one picture; they share its embedding, so they are nearly free."""
-ABSENT = 0.15
+ABSENT = 0.35
 """Chance that one of the questions asks for something that is not there. A small model that is
 asked for absent things half of the time says "absent" whenever it is unsure."""
 REPAINTED, MANY_LABELS = 0.2, 5

@@ -24,40 +24,21 @@ class Wording:
 
 
 SHORT = Wording(
-    first=(
-        (
-            "The {target} is {size} and lies in the {place} of the image. I click inside it.",
-            "I see the {target} in the {place}, {size}. I click inside it.",
-            "Nothing is marked yet. The {target} is in the {place}, {size}. I click on it.",
-        ),
-    ),
-    missed=(
-        (
-            "The mask misses the {place} part of the {target}. I add it.",
-            "Part of the {target} is not covered in the {place}. I add it.",
-        ),
-    ),
-    spilled=(
-        (
-            "The mask spills over the {target} in the {place}. I remove it.",
-            "In the {place} the mask covers more than the {target}. I remove it.",
-        ),
-    ),
+    first=(("I see the {target} in the {place}, {size}. I click inside it.",),),
+    missed=(("I see part of the {target} not covered in the {place}. I add it.",),),
+    spilled=(("I see more than the {target} covered in the {place}. I remove it.",),),
     elsewhere=(
-        (
-            "The mask is not on the {target}, which lies in the {place}. I click on it.",
-            "That was wrong: the {target} is in the {place}. I click there.",
-        ),
+        ("I see the {target} in the {place}, and the mask is not on it. I click on it.",),
     ),
     done=(("The mask fits the {target}. I stop.", "The {target} is covered well. I stop."),),
-    absent=(
-        (
-            "I see no {target} in this image. I stop.",
-            "The {target} is not in this image. I stop.",
-        ),
-    ),
+    absent=(("I see no {target} in this image. I stop.",),),
 )
-"""Few words, for models with a small vocabulary; the embedded one has learnt these."""
+"""Few words, for models with a small vocabulary; the embedded one has learnt these.
+
+A reply is the likeliest word after word. So one word decides whether to stop, and one whether the
+target is there: were all clicks not to begin alike, each kind of click would have to be likelier
+by itself than the stop is.
+"""
 
 _ADD = (
     "I add it.",

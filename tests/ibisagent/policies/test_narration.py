@@ -110,8 +110,18 @@ def test_every_text_names_the_target_and_is_a_sentence() -> None:
 
 @pytest.mark.parametrize("speak", SPEAKERS)
 def test_words_vary_and_can_be_repeated(speak) -> None:
-    assert len({speak(FACTS, Random(seed)) for seed in range(20)}) > 1
-    assert speak(FACTS, Random(1)) == speak(FACTS, Random(1))
+    assert len({speak(FACTS, Random(seed), VARIED) for seed in range(20)}) > 1
+    assert speak(FACTS, Random(1), VARIED) == speak(FACTS, Random(1), VARIED)
+
+
+def test_one_word_decides_in_a_small_models_words_whether_to_stop_and_whether_it_is_there() -> None:
+    """Greedy decoding takes the likeliest word, not the likeliest kind of reply."""
+    first, *clicks, done = ({s(FACTS, Random(n)) for n in range(9)} for s in SPEAKERS)
+    absent = {narration.absent_thought("kidney", Random(n)) for n in range(9)}
+    assert {text.split()[0] for text in set().union(first, absent, *clicks)} == {"I"}
+    assert {text.split()[0] for text in done} == {"The"}
+    assert {" ".join(text.split()[:3]) for text in first} == {"I see the"}
+    assert {" ".join(text.split()[:3]) for text in absent} == {"I see no"}
 
 
 def test_facts_are_told() -> None:
