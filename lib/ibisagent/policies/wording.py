@@ -27,9 +27,7 @@ SHORT = Wording(
     first=(("I see the {target} in the {place}, {size}. I click inside it.",),),
     missed=(("I see part of the {target} not covered in the {place}. I add it.",),),
     spilled=(("I see more than the {target} covered in the {place}. I remove it.",),),
-    elsewhere=(
-        ("I see the {target} in the {place}, and the mask is not on it. I click on it.",),
-    ),
+    elsewhere=(("I see the {target} in the {place}, and the mask is not on it. I click on it.",),),
     done=(("The mask fits the {target}. I stop.", "The {target} is covered well. I stop."),),
     absent=(("I see no {target} in this image. I stop.",),),
 )

@@ -161,9 +161,7 @@ def test_without_rng_it_always_says_the_same() -> None:
 
 
 def test_words_and_clicks_vary_apart_and_can_be_repeated() -> None:
-    spoken = {
-        annotate(BLOB, NOTHING, "kidney", words=Random(n), wording=VARIED) for n in range(30)
-    }
+    spoken = {annotate(BLOB, NOTHING, "kidney", words=Random(n), wording=VARIED) for n in range(30)}
     assert len({reply.thought for reply in spoken}) > 1
     assert len({reply.action for reply in spoken}) == 1
     spread = {annotate(BLOB, NOTHING, "kidney", spread=Random(n)) for n in range(30)}
