@@ -21,6 +21,7 @@ from ibisagent.errors import IBISAgentError, OutputNotWritable
 from ibisagent.evaluation import EvaluationSettings, evaluate
 from ibisagent.evaluation_report import write_report
 from ibisagent.machine import machine_facts
+from ibisagent.policies.policy_spec import PolicySpec
 from ibisagent_app.configuration import public_name
 from ibisagent_app.training.desk import Plan, TrainingDesk
 from ibisagent_app.training.device_turns import DeviceTurns
@@ -120,6 +121,10 @@ class _Training:
         self._decide(folder, model, episodes, comparison)
 
     @property
+    def _options(self) -> PolicySpec:
+        return PolicySpec.parse(self.desk.configuration.policy)
+
+    @property
     def _turns(self) -> DeviceTurns:
         return self.desk.turns
 
@@ -173,6 +178,8 @@ class _Training:
         settings = EvaluationSettings(
             limit=options.max_questions, seed=options.seed, max_steps=configuration.max_steps
         )
+        # As it would answer: how large pictures and weights may be is up to the machine.
+        policy = self._options.at(PolicySpec.parse(policy).where)
         agent = load_agent(policy, configuration.tool, configuration.device, prompts)
         out = folder.path / stage
         evaluation, rows = evaluate([folder.manifest], settings, agent, out, self._tick)
@@ -242,9 +249,11 @@ class _Training:
         from ibistrain.adapters import LoraSettings
 
         rank = self.plan.options.lora_rank
-        large = Path(model).is_dir() and weights_size(Path(model)) > GIB
+        folder = Path(PolicySpec.parse(model).where)
+        large = folder.is_dir() and weights_size(folder) > GIB
         return {
             "lora": LoraSettings(rank=rank, alpha=2 * rank) if rank else None,
+            "max_pixels": self._options.max_pixels,
             "bf16": self._turns.shared,
             "gradient_checkpointing": large,
             "at_once": 1 if large else 0,

@@ -35,7 +35,8 @@ def checkpoint(tmp_path_factory):
 def desk(tmp_path, checkpoint, monkeypatch):
     for module in (ibisagent.agent, ibistrain.rl, ibistrain.simulation.run):
         monkeypatch.setattr(module, "load_tool", lambda spec="", device="": DiscTool())
-    configuration = Configuration(policy=str(checkpoint), device="cpu", max_steps=2)
+    policy = f"{checkpoint}?max_pixels=40000"
+    configuration = Configuration(policy=policy, device="cpu", max_steps=2)
     return TrainingDesk(tmp_path / "app", configuration)
 
 
@@ -44,7 +45,14 @@ def store(tmp_path):
     return accepted(tmp_path / "studies", tmp_path, count=4)
 
 
-def test_a_model_that_is_no_better_is_not_released(desk, store, capsys):
+def test_a_model_that_is_no_better_is_not_released(desk, store, capsys, monkeypatch):
+    judged = []
+
+    def watched(policy, *others):
+        judged.append(policy)
+        return ibisagent.agent.load_agent(policy, *others)
+
+    monkeypatch.setattr(pipeline, "load_agent", watched)
     status = train(desk, SFT, {**OPTIONS, "model": SFT}, store)
 
     assert (status["stage"], status["released"]) == ("done", False)
@@ -54,6 +62,7 @@ def test_a_model_that_is_no_better_is_not_released(desk, store, capsys):
     for side in ("before", "after"):
         results = json.loads((desk.workplace.results / side / "results.json").read_text())
         assert results["n"] >= 2
+    assert [policy.partition("?")[2] for policy in judged] == ["max_pixels=40000"] * 2
     lines = capsys.readouterr().out.splitlines()
     stages = [json.loads(line)["stage"] for line in lines if line.startswith('{"task"')]
     order = list(dict.fromkeys(stages))
