@@ -53,8 +53,8 @@ class EpisodeRecord(BaseModel):
     )
     truth: Rle = Field(description="The target on this slice; empty where it is absent.")
     learn: list[bool] = Field(
-        description="One a step: false for an action that carries no loss, made wrong on purpose or "
-        "by a policy."
+        description="One a step: false for an action that carries no loss, since it was made wrong "
+        "on purpose or by a policy."
     )
     iou: list[float] = Field(
         description="IoU of mask and truth before the first step and after each; 1 where both "
