@@ -38,12 +38,23 @@ def test_states_are_the_masks_on_the_way(corpus, episodes):
         assert states[-1].settled  # nothing came after it that could have helped
 
 
-def test_clicks_of_a_policy_settle_nothing(corpus, episodes):
+def test_a_policys_vain_clicks_settle_only_what_is_fairly_good(corpus, episodes):
     for one in episodes:
-        watched = one.model_copy(update={"learn": [False] * len(one.learn)})
-        states = states_of_episodes([watched], corpus)
-        assert states
-        assert not any(state.settled for state in states)
+        truth = one.truth.decode()
+        rows = np.flatnonzero(truth.any(1))
+        for share, settled in ((0.7, True), (0.45, False)):
+            part = truth.copy()
+            part[rows[int(share * len(rows))] :] = False
+            (step, *_) = [step for step in one.trajectory.steps if step.carried_out]
+            vain = step.model_copy(update={"mask": Rle.encode(part)})
+            watched = one.model_copy(
+                update={
+                    "learn": [False] * 2,
+                    "iou": [0.0] * 3,
+                    "trajectory": one.trajectory.model_copy(update={"steps": [vain, vain]}),
+                }
+            )
+            assert {s.settled for s in states_of_episodes([watched], corpus)} == {settled}
 
 
 def test_the_users_own_mask_is_a_state(corpus, episodes):

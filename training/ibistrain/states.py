@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -16,6 +16,10 @@ from ibistrain.episode_record import EPISODE_FORMAT, EpisodeRecord, read_episode
 
 GAIN = 0.03
 """A state is settled when no later click of its episode raised the IoU by more than this."""
+SETTLED = 0.3
+"""Least IoU of a settled state."""
+SETTLED_BY_POLICY = 0.5
+"""The same where a policy clicked: that its clicks were in vain does not say that all would be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +71,8 @@ def states_of_episodes(
             steps = [step for step in episode.trajectory.steps if step.carried_out]
             drawn = [episode.trajectory.start, *(step.mask for step in steps)]
             masks = [_on_grid(mask.decode(), shape) for mask in drawn]
-            moments = _moments(masks, picture, episode.target)
-            # That a policy's clicks were in vain does not say that nothing could be done.
-            skilled = any(episode.learn)
-            states.extend(m if skilled else replace(m, settled=False) for m in moments)
+            least = SETTLED if any(episode.learn) else SETTLED_BY_POLICY
+            states.extend(_moments(masks, picture, episode.target, least))
     return states
 
 
@@ -99,12 +101,14 @@ def states_of(
     return states
 
 
-def _moments(masks: list[Mask], picture: LabelledPicture, target: str) -> Iterator[State]:
+def _moments(
+    masks: list[Mask], picture: LabelledPicture, target: str, least: float = SETTLED
+) -> Iterator[State]:
     truth = picture.truth(target)
     scores = [iou(mask, truth) for mask in masks]
     for index, mask in enumerate(masks):
         if mask.any():
-            settled = max(scores[index:]) < scores[index] + GAIN and scores[index] > 0.3
+            settled = max(scores[index:]) < scores[index] + GAIN and scores[index] > least
             yield State(picture.name, target, mask, settled and bool(truth.any()))
 
 
