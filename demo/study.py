@@ -21,8 +21,8 @@ DEFAULT_PROMPT = "the brain"
 _T1 = "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 _GREY = "mni_icbm152_gm_tal_nlin_sym_09a_converted.nii.gz"
 _WHITE = "mni_icbm152_wm_tal_nlin_sym_09a_converted.nii.gz"
-_SLICE = 150
-"""One on which the included agent succeeds; on most slices it marks a part of the brain only."""
+_SLICE = 40
+"""One of the better ones; on most slices the included agent marks a small part of the brain only."""
 _HALF = 127
 """The tissue maps hold 0 to 255 for a probability of 0 to 1."""
 
@@ -62,8 +62,8 @@ class Study:
 def template() -> Study:
     """The MNI152 T1 template of nilearn, with the brain made from its tissue maps.
 
-    The slice lies near the top of the head, where the brain is one compact region. Through the
-    middle of the head, the embedded tool takes the deep nuclei under the click for the target.
+    The slice lies low in the head. Through its middle, the embedded tool takes what is even around
+    the click, a gyrus or a nucleus, for the target.
 
     Raises:
         MissingPackage: nilearn is not installed.

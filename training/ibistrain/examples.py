@@ -25,9 +25,8 @@ from ibistrain.corpus import LabelledPicture
 from ibistrain.questions import ask
 from ibistrain.states import State
 
-STOP_IOU = 0.7
-"""IoU from which the annotator of the training examples is satisfied. With one much higher than
-the tool reaches by a few clicks, a policy learns to go on for ever."""
+STOP_IOU = 0.8
+"""IoU from which the annotator of the training examples is satisfied."""
 QUESTIONS = 5
 """Most questions about one picture; they share its embedding, so they are nearly free."""
 ABSENT = 0.35
