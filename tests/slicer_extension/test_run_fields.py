@@ -53,6 +53,12 @@ def test_the_server_understands_a_range():
     assert orders.RunRequest.parse(request.fields()).last == 4
 
 
+def test_the_server_understands_a_run_that_was_downloaded():
+    saved = {"format": "ibisagent-run/1", "trajectories": [], "carried": []}
+    request = RunRequest("a", "liver", saved=saved)
+    assert orders.RunRequest.parse(request.fields()).saved.model_dump() == saved
+
+
 def test_the_server_understands_a_short_request():
     assert RunRequest("a", "liver").fields() == {"image": "a", "prompt": "liver"}
     orders.RunRequest.parse(RunRequest("a", "liver").fields())

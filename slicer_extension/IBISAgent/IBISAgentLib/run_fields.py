@@ -46,6 +46,7 @@ class RunRequest:
         clicks: The person's, before the agent's first look.
         start_label: Tag of a label of this image whose mask is the start.
         resume: A run whose trajectories are taken up.
+        saved: What the server gave of a run when it was downloaded, which is taken up likewise.
         wait_for_human: The agent is not asked before `Client.go_on`.
     """
 
@@ -64,6 +65,7 @@ class RunRequest:
     clicks: tuple[Click, ...] = ()
     start_label: str | None = None
     resume: str | None = None
+    saved: dict[str, object] | None = None
     wait_for_human: bool | None = None
 
     def fields(self) -> dict[str, object]:
