@@ -13,7 +13,10 @@ import pytest
 from harness.fake_tool import DiscTool
 
 import ibistrain
-from ibisagent.errors import InvalidManifest, InvalidRequest, OutputNotWritable
+from ibisagent.actions import Click, Reply, Terminate, format_reply
+from ibisagent.errors import InvalidManifest, InvalidRequest, ModelNotFound, OutputNotWritable
+from ibisagent.policies.base import never
+from ibisagent.prompts import load_profile
 from ibistrain.episode_pictures import EpisodePictures
 from ibistrain.episode_record import read_episodes
 from ibistrain.run_config import read_config
@@ -177,6 +180,39 @@ def test_a_file_in_the_place_of_the_folder_is_told(root, tmp_path, settings, cat
     (tmp_path / "out").write_text("")
     with pytest.raises(OutputNotWritable):
         run(root, tmp_path / "out", settings, catalogue)
+
+
+class OwnWords:
+    """A policy that clicks once, and has learnt a profile of its own."""
+
+    name = "own-words"
+    profile = load_profile().model_copy(update={"name": "mine"})
+
+    def replies(self, observations, cancelled=never) -> list[str]:
+        click = Reply("There.", Click(0.5, 0.5, True))
+        done = Reply("Enough.", Terminate(), "Done.")
+        return [format_reply(done if seen.step else click) for seen in observations]
+
+
+def test_a_policy_that_plays_is_asked_in_its_own_words(
+    root, tmp_path, settings, catalogue, monkeypatch
+):
+    monkeypatch.setattr("ibistrain.simulation.run.load_policy", lambda spec, device: OwnWords())
+    watched = settings.model_copy(update={"policy": "own-words"})
+    report = run(root, tmp_path / "out", watched, catalogue)
+    assert report.episodes > 0
+    for episode in read_episodes(tmp_path / "out"):
+        assert (episode.trajectory.policy, episode.trajectory.profile) == ("own-words", "mine")
+        assert not any(episode.learn)
+
+
+def test_a_policy_that_is_not_there_leaves_the_folder_untouched(
+    root, tmp_path, settings, catalogue
+):
+    watched = settings.model_copy(update={"policy": str(tmp_path / "nowhere")})
+    with pytest.raises(ModelNotFound):
+        run(root, tmp_path / "out", watched, catalogue)
+    assert not (tmp_path / "out").exists()
 
 
 def test_settings_are_read_from_yaml(tmp_path):

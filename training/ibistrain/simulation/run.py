@@ -101,14 +101,13 @@ def simulate(
         OutputNotWritable: The folder is closed or the disk full.
     """
     settings = settings or SimulationSettings()
+    policy = load_policy(settings.policy, settings.device) if settings.policy else None
     RunFolder(out).open(settings)
     catalogue = catalogue or load_catalogue()
     sources = Sources(data, settings.sets, catalogue)
     tasks = _plan(out, sources, settings)
     tool = tool or load_tool(settings.tool, settings.device)
-    profile, policy = load_profile(settings.profile), None
-    if settings.policy:
-        policy = load_policy(settings.policy, settings.device)
+    profile = (policy and policy.profile) or load_profile(settings.profile)
     player = Player(tool, profile, settings, catalogue.synonyms, policy)
     teacher = Teacher(settings.teacher, settings.seed) if settings.teacher else None
     work = _Work(out, sources, settings, player, teacher, should_stop)

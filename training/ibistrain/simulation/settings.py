@@ -70,7 +70,10 @@ class SimulationSettings(BaseModel):
     )
     tool: str = Field(default="embedded", description="Segmentation tool, as for inference.")
     device: str = Field(default="auto", description="Device of tool and policy.")
-    profile: str = Field(default="default", description="Prompt profile, by name or file.")
+    profile: str = Field(
+        default="default",
+        description="Prompt profile, by name or file; that of a policy's checkpoint goes before.",
+    )
     teacher: str = Field(
         default="", description="ADDRESS#MODEL of a server that rewords the thoughts; or nothing."
     )
