@@ -42,7 +42,7 @@ from ibisagent.output import make_folder, write_whole  # noqa: E402
 from ibisagent.tools.base import Mask, SegmentationTool  # noqa: E402
 from ibisagent.tools.litemedsam_net import SIDE, Box, LiteMedSAMNet  # noqa: E402
 from ibisagent.tools.square_frame import SquareFrame  # noqa: E402
-from ibistrain.catalogue import load_catalogue  # noqa: E402
+from ibistrain.catalogue import Catalogue, SetEntry, load_catalogue  # noqa: E402
 from ibistrain.clicks.curve import (  # noqa: E402
     MOST_CLICKS,
     curves,
@@ -78,6 +78,7 @@ def _measure(options: argparse.Namespace, arguments: Sequence[str] | None) -> No
     held_back = load_corpus(options.data, catalogue, held_back=True)
     cases = draw_cases(held_back, options.each, options.seed)
     agent = load_agent(options.policy, options.tool, options.device)
+    strangers = draw_cases(left_out(options.data, catalogue), options.each, options.seed)
     found = list(curves(agent.tool, cases))
     large = [curve for curve in found if not curve.small]
     ways = {
@@ -104,6 +105,7 @@ def _measure(options: argparse.Namespace, arguments: Sequence[str] | None) -> No
             name: _curve([curve for curve in found if curve.set_name == name])
             for name in sorted({curve.set_name for curve in found})
         },
+        "annotator_on_sets_left_out": _curve(list(curves(agent.tool, strangers))),
         "ways": ways,
     }
     make_folder(options.out.parent)
@@ -123,6 +125,20 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(arguments)
+
+
+def left_out(data: Path, catalogue: Catalogue) -> list[LabelledPicture]:
+    """Pictures of the sets in a folder that nothing was trained on."""
+    names = sorted(file.parent.name for file in data.glob("*/manifest.json"))
+    others = {name: SetEntry() for name in names if name not in catalogue.sets}
+    if not others:
+        return []
+    all_of_them = Catalogue(sets=others, synonyms={})
+    return [
+        picture
+        for held_back in (False, True)
+        for picture in load_corpus(data, all_of_them, held_back)
+    ]
 
 
 def _agent(agent: Agent, cases: Sequence[Case]) -> dict[str, Any]:
@@ -242,6 +258,7 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
         ("annotator", "annotator's clicks, all targets"),
         ("annotator_without_tiny_and_thin", "... without tiny and thin ones"),
         ("annotator_tiny_and_thin", "... tiny and thin ones"),
+        ("annotator_on_sets_left_out", "... sets never trained on"),
     ):
         if report[key]["n"]:
             label = f"{text} (n {report[key]['n']})"
@@ -266,10 +283,14 @@ def _table(report: Mapping[str, Any]) -> Table:
     for name, values in report["ways"].items():
         hits = values.get("first_click_hits")
         table.add_row(name, "-" if hits is None else f"{hits:.2f}", f"{values['dice']:.2f}")
-    dices = report["annotator"]["dice_after_clicks"]
-    table.add_row(
-        "annotator, 1 / 3 / 5 / 8 clicks", "-", " / ".join(f"{dices[n]:.2f}" for n in (0, 2, 4, 7))
-    )
+    for key, text in (
+        ("annotator", "annotator"),
+        ("annotator_on_sets_left_out", "annotator, sets never trained on"),
+    ):
+        if report[key]["n"]:
+            dices = report[key]["dice_after_clicks"]
+            shown = " / ".join(f"{dices[n]:.2f}" for n in (0, 2, 4, 7))
+            table.add_row(f"{text}, 1 / 3 / 5 / 8 clicks", "-", shown)
     return table
 
 

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import quality  # noqa: E402
+from ibistrain.catalogue import Catalogue, SetEntry  # noqa: E402
 from ibistrain.corpus import LabelledPicture  # noqa: E402
 
 
@@ -27,6 +28,26 @@ def picture(left: int) -> LabelledPicture:
 def test_the_mean_box_is_in_shares_of_the_picture() -> None:
     boxes = quality.mean_boxes([picture(20), picture(40)])
     assert boxes["square"] == pytest.approx([0.30, 0.20, 0.39, 0.38])
+
+
+def test_sets_that_nothing_was_trained_on_are_told_from_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue = Catalogue(sets={"known": SetEntry()}, synonyms={})
+    for name in ("known", "strange"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_text("{}")
+    (tmp_path / "empty").mkdir()
+    asked: list[tuple[list[str], bool]] = []
+
+    def load(_: Path, sets: Catalogue, held_back: bool) -> list[LabelledPicture]:
+        asked.append((list(sets.sets), held_back))
+        return [picture(30)]
+
+    monkeypatch.setattr(quality, "load_corpus", load)
+    assert len(quality.left_out(tmp_path, catalogue)) == 2
+    assert asked == [(["strange"], False), (["strange"], True)]
+    assert not quality.left_out(tmp_path / "known", catalogue)
 
 
 def test_the_whole_comparison_runs(

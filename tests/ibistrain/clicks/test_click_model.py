@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from ibisagent.tools.litemedsam_net import SIDE, LiteMedSAMNet
+from ibistrain.clicks import targets
 from ibistrain.clicks.click_model import ClickModel, Sequences
 
 
@@ -58,3 +61,23 @@ def test_some_steps_make_it_follow_the_clicks(model: ClickModel) -> None:
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.9 * losses[0]
+
+
+def test_what_a_click_may_not_change_is_fed_back_as_it_was(
+    model: ClickModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decoder forgets somebody's mask; the click was elsewhere, so it comes back."""
+    target, start = np.zeros((2, 1, SIDE, SIDE), bool)
+    target[0, 40:90, 40:90] = start[0, 60:64, 60:64] = start[0, 200:220, 20:40] = True
+    fed: list[np.ndarray] = []
+
+    def decode(embedding: torch.Tensor, priors: np.ndarray, clicks: object) -> tuple[Any, Any]:
+        fed.append(priors)
+        answer = torch.where(torch.from_numpy(target), 5.0, -5.0)
+        return answer.requires_grad_(), torch.zeros(1)
+
+    monkeypatch.setattr(model, "decode", decode)
+    monkeypatch.setattr(targets, "WRONG", 0.0)
+    model([Sequences(torch.zeros(1), target, start, (SIDE, SIDE), 2, 0)])
+    assert (fed[1][0] > 0)[200:220, 20:40].all()
+    assert (fed[1][0] > 0)[40:90, 40:90].all()

@@ -1,7 +1,8 @@
 """The loss of an interactive sequence: click after click, each where the last mask was wrong.
 
-The mask is fed back as it is, so that the model meets in training the masks it will make. Every
-click of a sequence carries a loss; gradients do not run through the fed-back mask.
+The mask is fed back as the tool does it: what a click may not change stays as it was. So the model
+meets in training the masks it will make. Every click of a sequence carries a loss; gradients do
+not run through the fed-back mask.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch.nn import functional
 
 from ibisagent.tools.base import Mask
 from ibisagent.tools.click_consistency import Point
+from ibisagent.tools.click_merge import merge
 from ibisagent.tools.click_prompt import blank, points_of, with_clicks
 from ibisagent.tools.square_frame import CERTAIN
 from ibistrain.clicks.targets import draw_click
@@ -109,8 +111,10 @@ class ClickModel(nn.Module):
             inside = logits[:, :height, :width]
             losses.append(_loss(inside, quality, truth))
             dices.append(_dice(inside.detach() > 0, truth).mean())
-            priors = blank(side)[None].repeat(len(masks), 0)
-            priors[:, :height, :width] = inside.detach().float().cpu().numpy()
+            answers = blank(side)[None].repeat(len(masks), 0)
+            answers[:, :height, :width] = inside.detach().cpu().numpy()
+            newest = [said[-1] for said in clicks]
+            priors = np.stack(list(map(merge, priors, answers, newest)))
             masks = list(priors > 0)
         fresh = not one.starts.any()
         return torch.stack(losses).mean(), dices[0] if fresh else None, dices[-1]
