@@ -25,7 +25,6 @@ from ibisagent.slice_player import BATCH
 from ibisagent.slices import SliceView
 from ibisagent.tools.base import Mask
 from ibisagent.trajectory import SliceRecord, record
-from ibisagent.vocabulary import find_target
 from ibisagent.volume import read_image
 
 OnProgress = Callable[[int, int], None]
@@ -129,7 +128,7 @@ def _play(
     limits = Limits(max_steps=settings.max_steps)
     rows, played = [], []
     for case in cases:
-        if agent.profile.targets and find_target(case.prompt, agent.profile.targets) is None:
+        if agent.profile.targets and agent.profile.find_target(case.prompt) is None:
             rows.append(_row(case).model_copy(update={"known": False}))
             continue
         view, truth = pictures.open(case)

@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ibisagent.errors import InvalidProfile
+from ibisagent.vocabulary import check_prompt, find_target
 
 PROFILE_FILE = "prompts.yaml"
 """Name under which a checkpoint folder brings its own profile."""
@@ -40,6 +41,8 @@ class PromptProfile(BaseModel):
     """Whether earlier turns (pictures and replies) are shown again; off in published weights."""
     targets: tuple[str, ...] = ()
     """Names the checkpoint has learnt; empty for a model that takes any text."""
+    aliases: dict[str, tuple[str, ...]] = {}
+    """Of a target: other names that are understood, and put to the model as the target's name."""
 
     @field_validator("first", "refine")
     @classmethod
@@ -57,7 +60,27 @@ class PromptProfile(BaseModel):
                 refinement, since the picture already carries an overlay.
         """
         # Not str.format: a prompt or a profile may hold braces of its own.
-        return (self.first if first else self.refine).replace("{prompt}", prompt)
+        text = self.first if first else self.refine
+        return text.replace("{prompt}", self._in_learnt_words(prompt))
+
+    def find_target(self, prompt: str) -> str | None:
+        """The target that a prompt names; see `ibisagent.vocabulary.find_target`."""
+        return find_target(prompt, self.targets, self.aliases)
+
+    def check_prompt(self, prompt: str) -> None:
+        """Refuse a prompt that the checkpoint cannot answer.
+
+        Raises:
+            UnknownPrompt: It has a list of targets, and the prompt names none of them.
+        """
+        check_prompt(prompt, self.targets, self.aliases)
+
+    def _in_learnt_words(self, prompt: str) -> str:
+        """The prompt, or the name of its target where the prompt has another one."""
+        target = self.find_target(prompt)
+        if target is None or target.lower() in prompt.lower():
+            return prompt
+        return f"the {target}"
 
     def messages(self, turns: list[str], replies: list[str]) -> list[Message]:
         """The chat for the present turn.

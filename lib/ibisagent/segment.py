@@ -42,7 +42,6 @@ from ibisagent.slice_player import (
 )
 from ibisagent.slices import Plane, SliceView
 from ibisagent.trajectory import CarriedSlice, Trajectory
-from ibisagent.vocabulary import check_prompt
 
 
 class Scope(str, Enum):
@@ -201,7 +200,7 @@ def segment(
         ToolOutOfMemory: The tool's device is too small.
         PolicyFailed: The policy raised.
     """
-    check_prompt(request.prompt, agent.profile.targets)
+    agent.profile.check_prompt(request.prompt)
     view = SliceView(image, request.plane, request.window)
     check_places(view, request, given)
     player = SlicePlayer(

@@ -24,7 +24,6 @@ from ibisagent.metrics import BoolArray, dice
 from ibisagent.policies.base import Cancelled, Observation, Policy, never
 from ibisagent.policies.sampling import TEMPERATURE, SamplingPolicy
 from ibisagent.slices import Plane, SliceView
-from ibisagent.vocabulary import check_prompt
 from ibisagent.volume import is_picture
 
 DISAGREEMENT, TOOL, TURNS = 0.6, 0.2, 0.2
@@ -109,7 +108,7 @@ def assess(
         ToolOutOfMemory: The tool's device is too small.
         PolicyFailed: The policy raised.
     """
-    check_prompt(prompt, agent.profile.targets)
+    agent.profile.check_prompt(prompt)
     how = sampling or Sampling()
     view = SliceView(image, Plane.PICTURE if is_picture(image) else how.plane)
     limits = Limits(max_steps=how.max_steps)

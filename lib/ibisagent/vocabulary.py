@@ -1,45 +1,113 @@
 """What a model has learnt to find, and whether a prompt asks for it.
 
 A large model takes any text. A small one has learnt a list of targets, and a prompt for
-something else would get a random mask; it gets a sentence instead.
+something else would get a random mask; it gets a sentence instead. People write one name in many
+ways - "Kidney_L", "vertebrae L4", "pituitary tumor", "brain stem" - and all of them are understood.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 from ibisagent.errors import UnknownPrompt
 
+Aliases = Mapping[str, Sequence[str]]
+"""Target -> other names for it."""
 
-def check_prompt(prompt: str, targets: Sequence[str]) -> None:
+_SIDES = {"l": "left", "lt": "left", "r": "right", "rt": "right"}
+_PLURALS = (("brae", "bra"), ("clei", "cleu"), ("ies", "y"), ("s", ""))
+_SPELLINGS = (
+    ("ae", "e"),
+    ("oe", "e"),
+    ("disk", "disc"),
+    ("gray", "grey"),
+    ("leuco", "leuko"),
+    ("tumour", "tumor"),
+)
+_LEVEL = re.compile(r"[a-z]\d{1,2}")
+"""A name such as L4 that tells one of many from the others."""
+
+
+def check_prompt(prompt: str, targets: Sequence[str], aliases: Aliases | None = None) -> None:
     """Refuse a prompt that names none of the targets.
 
     Args:
         prompt: The user's text.
         targets: Names the model has learnt; empty for a model that takes any text.
+        aliases: Other names that are understood.
 
     Raises:
-        UnknownPrompt: With the list of what the model knows.
+        UnknownPrompt: With what comes near to it and the list of what the model knows.
     """
-    if targets and find_target(prompt, targets) is None:
+    if targets and find_target(prompt, targets, aliases) is None:
+        near = sorted(target for target in targets if _words(target) & _said(prompt))
+        hint = f"Did you mean {' or '.join(near)}? " if near else ""
         raise UnknownPrompt(
             f"This model has not learnt to find {prompt!r}.",
-            f"Ask for one of: {', '.join(sorted(targets))}; or use a larger model.",
+            f"{hint}Ask for one of: {', '.join(sorted(targets))}; or use a larger model.",
         )
 
 
-def find_target(prompt: str, targets: Sequence[str]) -> str | None:
+def find_target(prompt: str, targets: Sequence[str], aliases: Aliases | None = None) -> str | None:
     """The most specific target whose words all stand in the prompt, in any order.
 
-    "the left kidney, please" asks for "kidney left"; "kidneys" for "kidney".
+    "the left kidney, please" asks for "kidney left"; "kidneys" for "kidney". Where targets are
+    told apart by levels ("vertebra L4"), a prompt for another level asks for none of them.
+
+    Args:
+        prompt: The user's text.
+        targets: Names the model has learnt.
+        aliases: Other names that are understood; those for names not in `targets` are not.
     """
-    words = _words(prompt)
-    matching = [target for target in targets if _words(target) <= words]
-    return max(matching, key=lambda target: len(_words(target)), default=None)
+    said = _said(prompt)
+    known = set(targets)
+    others = [(one, name) for one, more in (aliases or {}).items() if one in known for name in more]
+    matching = [
+        (_words(name), target)
+        for target, name in [*zip(targets, targets, strict=True), *others]
+        if _words(name) <= said
+    ]
+    if not matching:
+        return None
+    words, best = max(matching, key=lambda match: (len(match[0]), sum(map(len, match[0]))))
+    return None if _levels(said) - words and _has_levels(words, targets) else best
 
 
-def _words(text: str) -> frozenset[str]:
-    """Lower-case words, with a plural's s dropped."""
-    found = re.findall(r"[^\W_]+", text.lower())
-    return frozenset(word[:-1] if len(word) > 3 and word.endswith("s") else word for word in found)
+def _has_levels(words: frozenset[str], targets: Iterable[str]) -> bool:
+    """Whether there are targets of this name and a level."""
+    return any(words <= _words(target) and _levels(_words(target)) for target in targets)
+
+
+def _levels(words: frozenset[str]) -> frozenset[str]:
+    return frozenset(word for word in words if _LEVEL.fullmatch(word))
+
+
+def _said(text: str) -> frozenset[str]:
+    """Words of a prompt, and its neighbours joined: a "brain stem" may be known as "brainstem"."""
+    forms = _forms(text)
+    return frozenset([*forms, *(one + other for one, other in pairwise(forms))])
+
+
+def _words(name: str) -> frozenset[str]:
+    return frozenset(_forms(name))
+
+
+def _forms(text: str) -> list[str]:
+    """Words in one form of many: lower case, singular, American spelling, sides in full."""
+    apart = re.sub(r"([a-z])([A-Z])", r"\1 \2", text)
+    return [_form(word) for word in re.findall(r"[^\W_]+", apart.lower())]
+
+
+def _form(word: str) -> str:
+    word = _SIDES.get(word, word)
+    if len(word) <= 3:
+        return word
+    for ending, singular in _PLURALS:
+        if word.endswith(ending):
+            word = word.removesuffix(ending) + singular
+            break
+    for spelling, other in _SPELLINGS:
+        word = word.replace(spelling, other)
+    return word

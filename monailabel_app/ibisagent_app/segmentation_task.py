@@ -17,7 +17,6 @@ from ibisagent.errors import InvalidRequest, OutputNotWritable
 from ibisagent.prompts import PromptProfile
 from ibisagent.runs.registry import Runs
 from ibisagent.segment import SegmentRequest, SegmentResult, segment
-from ibisagent.vocabulary import check_prompt
 from ibisagent.volume import is_picture, read_image, write_mask
 from ibisagent_app.errors import named_http_errors
 from ibisagent_app.request_fields import RESULT_EXTENSION, client_options, to_request
@@ -86,7 +85,7 @@ class SegmentationTask(InferTask):
     def _segment(self, fields: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         began = time.perf_counter()
         request = to_request(fields, self._max_steps)
-        check_prompt(request.prompt, self._profile().targets)
+        self._profile().check_prompt(request.prompt)
         file, name = Path(fields["image"]), str(fields.get("image_id", "upload"))
         image = self.runs.open_image(name, file).image if self.runs else read_image(file)
         asked = fields.get("result_extension")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ibisagent.errors import InvalidProfile
+from ibisagent.errors import InvalidProfile, UnknownPrompt
 from ibisagent.prompts import PROFILE_FILE, PromptProfile, load_profile, shipped_profiles
 
 unhurried = settings(deadline=None)  # wall time says more of the machine than of the code
@@ -104,6 +104,30 @@ def test_a_checkpoint_folder_without_a_profile_is_refused(tmp_path: Path) -> Non
 def test_the_users_text_stands_unchanged(prompt: str) -> None:
     assert profile().turn_text(prompt, first=True) == f"Find {prompt}"
     assert profile().turn_text(prompt, first=False) == f"Refine {prompt}"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "read"),
+    [
+        ("please outline the kidney left", "please outline the kidney left"),
+        ("Kidney_L", "the kidney left"),
+        ("cell nuclei", "the nucleus"),
+        ("renal cyst", "renal cyst"),
+    ],
+)
+def test_a_model_with_a_vocabulary_reads_the_names_that_it_has_learnt(
+    prompt: str, read: str
+) -> None:
+    own = profile(targets=("kidney left", "nucleus"), aliases={"nucleus": ("karyon",)})
+    assert own.turn_text(prompt, first=True) == f"Find {read}"
+    assert own.turn_text(prompt, first=False) == f"Refine {read}"
+    assert (own.find_target(prompt) is None) == (prompt == "renal cyst")
+
+
+def test_a_prompt_for_something_else_is_refused() -> None:
+    with pytest.raises(UnknownPrompt):
+        profile(targets=("kidney left",)).check_prompt("the liver")
+    profile().check_prompt("the liver")
 
 
 def test_braces_are_nobodys_business() -> None:

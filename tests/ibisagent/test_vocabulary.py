@@ -40,6 +40,41 @@ def test_find_target(prompt: str, target: str | None) -> None:
     assert find_target(prompt, TARGETS) == target
 
 
+SPINE = ("vertebra", "vertebra L4", "vertebra L5", "disc L4-L5", "disc", "spinal cord")
+HEAD = ("brain", "brainstem", "left parotid gland", "nucleus", "subdural haemorrhage")
+ALIASES = {"nucleus": ("karyon",), "spleen": ("milt",), "left parotid gland": ("left parotid",)}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "target"),
+    [
+        ("Kidney_L", "kidney left"),
+        ("kidney (rt)", "kidney right"),
+        ("vertebrae_L4", "vertebra L4"),
+        ("the vertebrae", "vertebra"),
+        ("the disk between L4 and L5", "disc L4-L5"),
+        ("vertebrae T9", None),
+        ("L3/L4 disc", None),
+        ("SpinalCord", "spinal cord"),
+        ("BrainStem", "brainstem"),
+        ("the brain stem", "brainstem"),
+        ("whole brain", "brain"),
+        ("cell nuclei", "nucleus"),
+        ("subdural hemorrhages", "subdural haemorrhage"),
+        ("karyon", "nucleus"),
+        ("Parotid_L", "left parotid gland"),
+        ("parotid", None),
+        ("milt", None),
+    ],
+)
+def test_one_name_is_written_in_many_ways(prompt: str, target: str | None) -> None:
+    assert find_target(prompt, (*TARGETS, *SPINE, *HEAD), ALIASES) == target
+
+
+def test_a_level_only_matters_to_what_has_levels() -> None:
+    assert find_target("the pancreas on T2", (*TARGETS, *SPINE)) == "pancreas"
+
+
 def test_other_scripts_are_words_too() -> None:
     assert find_target("Bitte die Nebenhöhle", ["Nebenhöhle"]) == "Nebenhöhle"
     assert find_target("почка", ["печень", "почка"]) == "почка"
@@ -62,6 +97,12 @@ def test_an_unknown_prompt_is_told_what_there_is() -> None:
     with pytest.raises(UnknownPrompt, match="'the spleen'") as caught:
         check_prompt("the spleen", ["pancreas", "kidney"])
     assert "kidney, pancreas" in caught.value.fix
+
+
+def test_what_comes_near_is_said_first() -> None:
+    with pytest.raises(UnknownPrompt) as caught:
+        check_prompt("both kidneys", ["kidney left", "pancreas", "kidney right"])
+    assert caught.value.fix.startswith("Did you mean kidney left or kidney right? Ask for one of:")
 
 
 def test_a_model_without_a_list_takes_any_prompt() -> None:

@@ -39,12 +39,13 @@ class SetEntry(BaseModel):
 
 
 class Catalogue(BaseModel):
-    """All sets, and other words for their targets."""
+    """All sets, and other words for their targets: those to train on, and more to understand."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     sets: dict[str, SetEntry]
     synonyms: dict[str, tuple[str, ...]]
+    aliases: dict[str, tuple[str, ...]] = {}
 
 
 def load_catalogue() -> Catalogue:

@@ -43,13 +43,14 @@ def write_starting_point(
 
 
 def embedded_profile(pictures: Sequence[LabelledPicture], catalogue: Catalogue) -> PromptProfile:
-    """The embedded profile, with every name that the pictures can answer for."""
+    """The embedded profile, with every name that the pictures can answer for, and aliases."""
     source = resources.files("ibistrain") / "data" / "embedded_prompts.yaml"
     with resources.as_file(source) as file:
         profile = load_profile(file)
     targets = {target for picture in pictures for target in picture.targets}
     known = {name for target in targets for name in names(target, catalogue.synonyms)}
-    return profile.model_copy(update={"targets": tuple(sorted(known))})
+    aliases = {name: more for name, more in catalogue.aliases.items() if name in targets}
+    return profile.model_copy(update={"targets": tuple(sorted(known)), "aliases": aliases})
 
 
 def _texts(

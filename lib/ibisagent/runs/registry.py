@@ -26,7 +26,6 @@ from ibisagent.runs.run_folder import RunFacts, RunFolder
 from ibisagent.runs.warm_masks import WarmMasks
 from ibisagent.segment import check_places
 from ibisagent.slice_player import Given
-from ibisagent.vocabulary import check_prompt
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +109,7 @@ class Runs:
         """
         if self._closing:
             raise ServerClosing("The server is being stopped.", "Try again when it is back.")
-        check_prompt(request.prompt, self._profile().targets)
+        self._profile().check_prompt(request.prompt)
         place = self.line.book()
         try:
             run, given = self._prepare(request, author, file)

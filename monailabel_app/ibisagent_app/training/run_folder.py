@@ -12,7 +12,6 @@ from ibisagent.errors import InvalidManifest
 from ibisagent.manifest import Manifest, load_manifest
 from ibisagent.output import make_folder, write_whole
 from ibisagent.prompts import PROFILE_FILE, PromptProfile, load_profile
-from ibisagent.vocabulary import find_target
 from ibisagent_app.configuration import Configuration, load_profile_of
 from ibisagent_app.training.desk import Plan
 from ibisagent_app.training.studies import write_set
@@ -80,7 +79,7 @@ def forget_plan(place: Workplace) -> None:
 
 def taught(profile: PromptProfile, names: list[str]) -> PromptProfile:
     """The profile of a model that has learnt these names too; others may take any text."""
-    new = [name for name in names if find_target(name, profile.targets) is None]
+    new = [name for name in names if profile.find_target(name) is None]
     if not profile.targets or not new:
         return profile
     return profile.model_copy(update={"targets": (*profile.targets, *new)})

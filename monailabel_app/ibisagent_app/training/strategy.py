@@ -17,7 +17,6 @@ from ibisagent.agent import Agent
 from ibisagent.errors import IBISAgentError, InvalidRequest
 from ibisagent.runs.turns import Interrupted
 from ibisagent.uncertainty import Sampling, uncertainty
-from ibisagent.vocabulary import find_target
 from ibisagent.volume import read_image
 from ibisagent_app.shared_agent import SharedAgent
 from ibisagent_app.training.accepted_names import accepted_names
@@ -119,7 +118,7 @@ def _assess(
     name: str, prompt: str, datastore: Datastore, agent: Agent, until: float
 ) -> float | None:
     """The uncertainty of an image; None where it cannot be looked at, or the time is over."""
-    if agent.profile.targets and find_target(prompt, agent.profile.targets) is None:
+    if agent.profile.targets and agent.profile.find_target(prompt) is None:
         raise InvalidRequest(
             f"The model has not learnt to find {prompt!r}, so nothing can be said of it.",
             "Train on labels of it first.",
