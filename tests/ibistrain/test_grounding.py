@@ -54,19 +54,32 @@ def test_numbers_start_as_neighbours(start):
 
 
 def test_looking_at_the_target_costs_nothing_and_away_much():
-    region = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
-    is_image = torch.tensor([[True, True, True, True, False]])
-    queries = torch.tensor([[False, False, False, False, True]])
-    blocks = torch.tensor([[0, 0, 0, 0, 1]])
+    for_x, for_y = torch.eye(4)[[0, 2]]
+    region = torch.stack([for_x, for_y]).view(2, 2, 2)
+    is_image = torch.tensor([[True] * 4 + [False] * 2])
+    queries = torch.tensor([[False] * 4 + [True] * 2])
+    blocks = torch.tensor([[0] * 4 + [1] * 2])
 
-    def loss(weights: list[float]) -> float:
-        attention = torch.zeros(1, 1, 5, 5)
-        attention[0, 0, 4] = torch.tensor(weights)
+    def loss(at_x: int, at_y: int) -> float:
+        attention = torch.zeros(1, 1, 6, 6)
+        attention[0, 0, 4:] = torch.eye(6)[[at_x, at_y]]
         return float(looking_loss([attention], queries, blocks, is_image, [[region]]))
 
-    assert loss([1, 0, 0, 0, 0]) == pytest.approx(0.0, abs=1e-4)
-    assert loss([0, 0, 1, 0, 0]) > 5
-    assert float(looking_loss([torch.ones(1, 1, 5, 5)], queries, blocks, is_image, [[None]])) == 0
+    assert loss(0, 2) == pytest.approx(0.0, abs=1e-4)
+    assert min(loss(0, 0), loss(2, 2)) > 5
+
+
+def test_looking_at_what_is_not_there_costs_much():
+    is_image, queries = torch.tensor([[True, True, False]]), torch.tensor([[False, False, True]])
+    blocks, nowhere = torch.tensor([[0, 0, 1]]), torch.zeros(2, 1, 2)
+
+    def loss(at: int) -> float:
+        attention = torch.zeros(1, 1, 3, 3)
+        attention[0, 0, 2, at] = 1.0
+        return float(looking_loss([attention], queries, blocks, is_image, [[nowhere]]))
+
+    assert loss(2) == pytest.approx(0.0, abs=1e-2)
+    assert loss(0) > 5
 
 
 def test_heads_can_learn_place_and_cover():
@@ -101,7 +114,7 @@ def test_places_can_be_said_in_the_embeddings_of_numbers():
     hidden = torch.randn(1, 7, 32)
     is_image = torch.tensor([[True] * 6 + [False]])
     queries, blocks = ~is_image, torch.tensor([[0] * 6 + [1]])
-    region = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]])  # the last cell
+    region = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]]).expand(2, 2, 3)  # the last cell
     hidden[0, 6] = hidden[0, 5]
     optimiser = torch.optim.Adam(heads.parameters(), lr=0.02)
     for _ in range(400):
@@ -119,7 +132,7 @@ def test_places_can_be_said_in_the_embeddings_of_numbers():
 
     assert found(5) < guessed - 1
     assert found(0) > found(5) + 1
-    assert heads.found_place([hidden], queries, blocks, [[None]], numbers) == 0
+    assert heads.found_place([hidden], queries, blocks, [[0 * region]], numbers) == 0
 
 
 def test_a_sure_click_in_the_target_loses_nothing():

@@ -16,6 +16,7 @@ from ibistrain.packing import (
     PackingCollator,
     attention_mask,
     coverage,
+    looks,
     restart_positions,
     worth,
 )
@@ -130,3 +131,18 @@ def test_a_click_is_worth_most_at_the_deepest_point_and_nothing_outside():
     assert across[40] == pytest.approx(0.5 + 0.5 / 6)
     assert down[30] == 1
     assert down[:20].sum() == 0 == down[42:].sum()
+
+
+def test_the_look_for_y_is_at_the_part_whose_x_is_written():
+    region = np.zeros((80, 80), bool)
+    region[10:30, 10:30] = True  # the deepest: columns 2 to 5 of 16, rows 2 to 5
+    region[60:78, 60:78] = True
+    for_x, for_y = looks(region, (16, 16))
+    assert float(for_x.sum()) == pytest.approx(1) == float(for_y.sum())
+    assert for_x[2:6, 2:6].sum() > for_x[12:16, 12:16].sum() > 0.1
+    assert for_y[2:6, 2:6].sum() > 0.999
+    assert for_y.sum(0).argmax() in (3, 4)
+
+
+def test_where_nothing_is_there_nowhere_is_looked():
+    assert not looks(None, (3, 4)).any()

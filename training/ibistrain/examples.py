@@ -25,9 +25,9 @@ from ibistrain.corpus import LabelledPicture
 from ibistrain.questions import ask
 from ibistrain.states import State
 
-STOP_IOU = 0.8
+STOP_IOU = 0.7
 """IoU from which the annotator of the training examples is satisfied."""
-QUESTIONS = 5
+QUESTIONS = 7
 """Most questions about one picture; they share its embedding, so they are nearly free."""
 ABSENT = 0.35
 """Chance that one of the questions asks for something that is not there. A small model that is

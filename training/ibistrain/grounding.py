@@ -102,7 +102,7 @@ class GroundingHeads(nn.Module):
         hidden: Sequence[torch.Tensor],
         queries: torch.Tensor,
         blocks: torch.Tensor,
-        regions: Sequence[Sequence[torch.Tensor | None]],
+        regions: Sequence[Sequence[torch.Tensor]],
         numbers: torch.Tensor,
     ) -> torch.Tensor:
         """How badly what has been looked at is known as a number to write, right after looking.
@@ -116,11 +116,13 @@ class GroundingHeads(nn.Module):
         """
         rows, columns, places = [], [], []
         for row, block, region in _asked(regions):
+            if not region.any():
+                continue
             here = (queries[row] & (blocks[row] == block)).nonzero().flatten()
-            middle = region.flatten() @ _cell_centres((region.shape[0], region.shape[1]))
+            centres = _cell_centres((region.shape[1], region.shape[2]))
             rows.append(torch.full_like(here, row))
             columns.append(here)
-            places.append(middle.expand(len(here), 2))
+            places.append(_looks_in_turn(region, len(here)) @ centres)
         if not sum(map(len, places)):
             return torch.zeros(())
         where, truth = (torch.cat(rows), torch.cat(columns)), torch.cat(places)
@@ -243,25 +245,35 @@ def looking_loss(
     queries: torch.Tensor,
     blocks: torch.Tensor,
     is_image: torch.Tensor,
-    regions: Sequence[Sequence[torch.Tensor | None]],
+    regions: Sequence[Sequence[torch.Tensor]],
 ) -> torch.Tensor:
     """How far the taught heads look away from the target while coordinates are written.
+
+    Where there is nothing to click on, how far they look at the picture at all.
 
     Args:
         attentions: One tensor a taught layer, axes (batch, head, query, key).
         queries: Positions at which to look, axes (batch, position).
         blocks: Block of each position, axes (batch, position).
         is_image: Which positions are vision tokens, axes (batch, position).
-        regions: Where to look, a map that sums to 1 for each picture and question.
+        regions: Where to look, for each picture and question; see `packing.looks`.
     """
     losses = []
     for row, block, region in _asked(regions):
         here = queries[row] & (blocks[row] == block)
         if here.any():
+            wanted = _looks_in_turn(region, int(here.sum()))
             for attention in attentions:
                 weights = attention[row, 0, here][:, is_image[row]]
-                losses.append(-(region.flatten() * (weights + 1e-6).log()).sum(-1).mean())
+                beside = (1 - weights.sum(-1)).clamp(min=0) + 1e-3
+                missed = (1 - wanted.sum(-1)) * beside.log()
+                losses.append(-((wanted * (weights + 1e-6).log()).sum(-1) + missed).mean())
     return torch.stack(losses).mean() if losses else torch.zeros(())
+
+
+def _looks_in_turn(looks: torch.Tensor, count: int) -> torch.Tensor:
+    """The map of each of a question's looks, of which the last is for y; axes (look, cell)."""
+    return looks.flatten(1)[[0] * (count - 1) + [1]]
 
 
 def _asked(

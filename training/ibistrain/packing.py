@@ -61,8 +61,8 @@ class PackingCollator:
         """Tensors ``input_ids``, ``labels``, ``blocks``, ``pixel_values``, ``image_grid_thw``.
 
         Beside them, for auxiliary losses: ``grids`` (token rows and columns of each picture),
-        ``regions`` (for each picture a list of depth maps at token resolution, one a question),
-        ``worths`` (likewise; see `worth`),
+        ``regions`` (for each picture a list with what `looks` says at token resolution, one a
+        question), ``worths`` (likewise; see `worth`),
         ``masks`` and ``organs`` (coverage of quarter cells). Without any question there are no
         texts and no regions.
         """
@@ -90,7 +90,7 @@ class PackingCollator:
             return {}
         sequences = [self._sequence(e, h * w) for e, (h, w) in zip(examples, grids, strict=True)]
         regions = [
-            [None if t.region is None else _depth(t.region, grid) for t in e.turns]
+            [looks(t.region, grid) for t in e.turns]
             for e, grid in zip(examples, grids, strict=True)
         ]
         worths = [
@@ -175,10 +175,25 @@ def worth(region: Mask) -> torch.Tensor:
     return torch.from_numpy(np.stack([across, down]).astype(np.float32))
 
 
-def _depth(region: Mask, grid: tuple[int, int]) -> torch.Tensor:
-    """Where in a region to look: more weight the deeper inside; sums to 1."""
-    cells = _resize((depth_of(region) ** DEPTH_POWER).astype(np.float32), grid)
-    return cells / cells.sum()
+def looks(region: Mask | None, grid: tuple[int, int]) -> torch.Tensor:
+    """Where to look before x is written, and where before y; each map sums to 1.
+
+    More weight the deeper inside. The second look is at what lies above and below the deepest
+    point: of several parts, y must be that of the part whose x has been written. Where there is
+    nothing to click on, the maps are 0: whoever looks for it should look at no part of the
+    picture, and so knows that it is not there.
+
+    Returns:
+        Axes (x or y, row, column).
+    """
+    if region is None:
+        return torch.zeros(2, *grid)
+    depth = depth_of(region) ** DEPTH_POWER
+    cells = _resize(depth.astype(np.float32), grid)
+    deepest = (int(depth.argmax()) % region.shape[1] + 0.5) / region.shape[1] * grid[1] - 0.5
+    near = torch.exp(-((torch.arange(grid[1]) - deepest) ** 2) / 2)
+    maps = torch.stack([cells, cells * near])
+    return maps / maps.sum((1, 2), keepdim=True)
 
 
 def _resize(image: np.ndarray[Any, Any], grid: tuple[int, int]) -> torch.Tensor:

@@ -40,7 +40,7 @@ class TinySize(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    picture: int = 224
+    picture: int = 256
     """Pictures are scaled to about this many pixels squared."""
     patch: int = 16
     merge: int = 1
