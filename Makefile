@@ -149,7 +149,7 @@ embedded-tool: $(STAMP) ## teach the embedded tool to follow clicks; DATA=folder
 		--learning-rate 3e-4 --start $(RUNS)/tool/second/litemedsam_clicks.safetensors \
 		--into lib/ibisagent/tools/embedded/litemedsam_clicks.safetensors
 
-# The embedded policy from nothing, about two hours on two cores; each step continues where it was
+# The embedded policy from nothing, some hours on two cores; each step continues where it was
 # broken off. DATA= is the folder of labelled sets. How the shipped edition differs from these
 # figures is in docs/training.md.
 DATA ?= $(or $(IBISAGENT_DATA),../shared/data)
