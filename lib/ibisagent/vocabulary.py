@@ -54,7 +54,8 @@ def find_target(prompt: str, targets: Sequence[str], aliases: Aliases | None = N
     """The most specific target whose words all stand in the prompt, in any order.
 
     "the left kidney, please" asks for "kidney left"; "kidneys" for "kidney". Where targets are
-    told apart by levels ("vertebra L4"), a prompt for another level asks for none of them.
+    told apart by levels ("vertebra L4"), a prompt for another level asks for none of them; nor does
+    one for a part of the target or for what is in it ("liver vessel").
 
     Args:
         prompt: The user's text.
@@ -67,7 +68,7 @@ def find_target(prompt: str, targets: Sequence[str], aliases: Aliases | None = N
     matching = [
         (_words(name), target)
         for target, name in [*zip(targets, targets, strict=True), *others]
-        if _words(name) <= said
+        if said & _THINGS <= _words(name) <= said
     ]
     if not matching:
         return None
@@ -111,3 +112,13 @@ def _form(word: str) -> str:
     for spelling, other in _SPELLINGS:
         word = word.replace(spelling, other)
     return word
+
+
+_THINGS = frozenset(
+    _forms(
+        "adrenal appendage artery calcification carcinoma cartilage chiasm cyst duct edema gland "
+        "lacrimal lesion ligament lymph metastases metastasis nerve node nodule nucleus optic "
+        "pituitary plaque polyp prostate stone thrombus thyroid tumor ulcer valve vein vessel wall"
+    )
+)
+"""Words that turn the name of a target into another thing: a liver vessel is not the liver."""

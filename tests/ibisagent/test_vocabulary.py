@@ -71,6 +71,27 @@ def test_one_name_is_written_in_many_ways(prompt: str, target: str | None) -> No
     assert find_target(prompt, (*TARGETS, *SPINE, *HEAD), ALIASES) == target
 
 
+@pytest.mark.parametrize(
+    ("prompt", "target"),
+    [
+        ("pancreatic cyst", None),
+        ("a tumour of the pancreas", None),
+        ("pancreas metastases", None),
+        ("wall of the urinary bladder", None),
+        ("optic disc", None),
+        ("left adrenal gland", None),
+        ("vessels of the brain", None),
+        ("thrombus in the spinal canal", None),
+        ("nuclei in the pancreas", "nucleus"),
+        ("gland of the pancreas", "gland"),
+        ("left parotid gland in the brain", "left parotid gland"),
+        ("optic disc cup", "optic cup"),
+    ],
+)
+def test_what_is_in_a_target_is_not_the_target(prompt: str, target: str | None) -> None:
+    assert find_target(prompt, (*TARGETS, *SPINE, *HEAD, "gland", "optic cup")) == target
+
+
 def test_a_level_only_matters_to_what_has_levels() -> None:
     assert find_target("the pancreas on T2", (*TARGETS, *SPINE)) == "pancreas"
 
