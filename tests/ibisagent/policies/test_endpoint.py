@@ -296,11 +296,11 @@ class TestFailures:
 def test_cancelling_breaks_off_what_is_under_way(server: ChatServer) -> None:
     server.script, server.otherwise = [say("quick")], stall(30)
     cancel = threading.Event()
-    timer = threading.Timer(0.4, cancel.set)
+    timer = threading.Timer(1.5, cancel.set)  # the quick one is back by then, on a busy machine too
     timer.start()
     began = time.perf_counter()
     replies = policy(server).replies([seen(), seen()], cancelled=cancel.is_set)
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 15
     assert sorted(replies) == ["", "quick"]
     timer.join()
 
