@@ -139,14 +139,10 @@ $(LOCAL_UV):
 		"needed to set up (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
 	.venv-uv/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.8"
 
-# The embedded tool's decoder, about three hours on two cores.
+# The embedded tool, some minutes on a large GPU.
 .PHONY: embedded-tool
 embedded-tool: $(STAMP) ## teach the embedded tool to follow clicks; DATA=folder
-	$(BIN)/ibistrain tool --data $(DATA) --out $(RUNS)/tool/first
-	$(BIN)/ibistrain tool --data $(DATA) --out $(RUNS)/tool/second --steps 400 \
-		--learning-rate 2.5e-4 --start $(RUNS)/tool/first/litemedsam_clicks.safetensors
-	$(BIN)/ibistrain tool --data $(DATA) --out $(RUNS)/tool/third --steps 700 --pictures 976 \
-		--learning-rate 3e-4 --start $(RUNS)/tool/second/litemedsam_clicks.safetensors \
+	$(BIN)/ibistrain tool --data $(DATA) --out $(RUNS)/tool \
 		--into lib/ibisagent/tools/embedded/litemedsam_clicks.safetensors
 
 # The embedded policy from nothing, some hours on two cores; each step continues where it was

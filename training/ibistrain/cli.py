@@ -124,9 +124,14 @@ def embedded(
 def tool(
     data: Data,
     out: Out,
-    pictures: Annotated[int, typer.Option(min=1, help="Pictures to embed.")] = 500,
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 700,
-    learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 4e-4,
+    pictures: Annotated[int, typer.Option(min=1, help="Pictures a step.")] = 24,
+    targets: Annotated[int, typer.Option(min=1, help="Targets in each of them.")] = 4,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 1200,
+    learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 5e-4,
+    boxes: Annotated[
+        int,
+        typer.Option(min=0, max=8, help="Tried on each picture to find regions without a label."),
+    ] = 8,
     start: Annotated[
         Path | None,
         typer.Option(
@@ -142,17 +147,21 @@ def tool(
     from safetensors.torch import load_file
 
     from ibisagent.tools.click_weights import write_click_weights
-    from ibisagent.tools.litemedsam_net import LiteMedSAMNet
-    from ibistrain.clicks.embedded_pictures import embed_pictures
-    from ibistrain.clicks.train import ClickConfig, train_clicks
+    from ibistrain.clicks.click_trainer import ClickConfig
+    from ibistrain.clicks.train import train_clicks
     from ibistrain.corpus import load_corpus
 
     catalogue = load_catalogue()
     weights = {name: entry.weight for name, entry in catalogue.sets.items()}
-    corpus, folder = load_corpus(data, catalogue), out.parent / "pictures"
-    embed_pictures(corpus, weights, LiteMedSAMNet(), folder, pictures, seed)
-    config = ClickConfig(steps=steps, learning_rate=learning_rate, seed=seed)
-    result = train_clicks(folder, out, config, start)
+    config = ClickConfig(
+        steps=steps,
+        pictures=pictures,
+        targets=targets,
+        learning_rate=learning_rate,
+        boxes=boxes,
+        seed=seed,
+    )
+    result = train_clicks(load_corpus(data, catalogue), weights, out, config, start)
     if into is not None:
         write_click_weights(into, load_file(result))
 

@@ -27,8 +27,8 @@ from ibistrain.catalogue import Catalogue, SetEntry
 
 logger = logging.getLogger(__name__)
 
-MAX_SIDE = 320
-"""Longest side of a stored picture in pixels: the model's 256 and room for cropping."""
+MAX_SIDE = 384
+"""Longest side of a stored picture in pixels: the model's 320 and room for cropping."""
 MIN_SHARE = 0.0008
 """Targets smaller than this share of the picture are not asked for: about 25 pixels as the model
 sees it."""

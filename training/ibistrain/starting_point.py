@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from random import Random
@@ -11,13 +11,14 @@ import yaml
 
 from ibisagent.prompts import PROFILE_FILE, PromptProfile, load_profile
 from ibistrain import tiny
+from ibistrain.batches.answers import Kind
+from ibistrain.batches.scripts import reply_text
 from ibistrain.catalogue import Catalogue
 from ibistrain.corpus import LabelledPicture
-from ibistrain.examples import ExampleMaker
 from ibistrain.questions import names, phrases
 
-REPLIES = 1500
-"""Simulated replies from which the tokenizer learns its words."""
+SHARES = (0.005, 0.05, 0.2)
+"""Of the picture: a small, a medium sized and a large target."""
 
 
 def write_starting_point(
@@ -34,10 +35,11 @@ def write_starting_point(
         pictures: The training side of the corpus.
         catalogue: Other words for targets.
         size: Dimensions; those of the embedded policy if not given.
-        seed: Of weights and texts.
+        seed: Of the weights.
     """
     profile = embedded_profile(pictures, catalogue)
-    tiny.build(folder, _texts(pictures, catalogue, profile, Random(seed)), size, seed)
+    targets = sorted({name for picture in pictures for name in picture.targets})
+    tiny.build(folder, texts(targets, catalogue.synonyms, profile), size, seed)
     text = yaml.safe_dump(profile.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     (folder / PROFILE_FILE).write_text(text, encoding="utf-8")
 
@@ -53,14 +55,23 @@ def embedded_profile(pictures: Sequence[LabelledPicture], catalogue: Catalogue) 
     return profile.model_copy(update={"targets": tuple(sorted(known)), "aliases": aliases})
 
 
-def _texts(
-    pictures: Sequence[LabelledPicture], catalogue: Catalogue, profile: PromptProfile, rng: Random
+def texts(
+    names_of: Sequence[str], synonyms: Mapping[str, Sequence[str]], profile: PromptProfile
 ) -> Iterator[str]:
-    for target in sorted({name for picture in pictures for name in picture.targets}):
-        for prompt in phrases(target, catalogue.synonyms):
+    """All that the policy will read and write, but for the numbers in its clicks.
+
+    Args:
+        names_of: The targets.
+        synonyms: Other words for them.
+        profile: The prompt profile.
+    """
+    rng = Random(0)
+    middles = (1 / 6, 1 / 2, 5 / 6)
+    places = [(share, row, column) for share in SHARES for row in middles for column in middles]
+    for target in names_of:
+        for prompt in phrases(target, synonyms):
             yield profile.turn_text(prompt, first=True)
             yield profile.turn_text(prompt, first=False)
-    maker = ExampleMaker(profile, catalogue.synonyms)
-    askable = [picture for picture in pictures if picture.present]
-    for _ in range(REPLIES):
-        yield from (turn.reply for turn in maker.first(rng.choice(askable), rng).turns)
+        for kind in Kind:
+            for place in places:
+                yield reply_text(target, (kind, rng.random(), rng.random(), *place), rng)

@@ -40,15 +40,15 @@ class TinySize(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    picture: int = 256
+    picture: int = 320
     """Pictures are scaled to about this many pixels squared."""
     patch: int = 16
     merge: int = 1
-    vision_width: int = 192
-    vision_layers: int = 6
-    vision_heads: int = 6
+    vision_width: int = 256
+    vision_layers: int = 8
+    vision_heads: int = 8
     text_width: int = 256
-    text_layers: int = 4
+    text_layers: int = 5
     text_heads: int = 4
     text_kv_heads: int = 2
     vocabulary: int = 1024
@@ -122,7 +122,8 @@ def configuration(size: TinySize, tokenizer: PreTrainedTokenizerFast) -> Qwen2_5
 
 def processor(size: TinySize, tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLProcessor:
     """The processor that cuts pictures into patches and texts into tokens."""
-    pixels = {"shortest_edge": size.picture**2 // 2, "longest_edge": size.picture**2}
+    # Small pictures are enlarged: a target's size in tokens should not depend on the file's.
+    pixels = {"shortest_edge": 4 * size.picture**2 // 5, "longest_edge": size.picture**2}
     common = {
         "patch_size": size.patch,
         "merge_size": size.merge,

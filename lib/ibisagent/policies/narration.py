@@ -44,9 +44,7 @@ class Facts:
     @classmethod
     def of(cls, region: Mask, target: str) -> Facts:
         """Measure a region, axes (row, column); an empty one has no place."""
-        share = float(region.mean())
-        size = "small" if share < SMALL else "large" if share > LARGE else "medium sized"
-        return cls(target, place(region), size)
+        return cls(target, place(region), size_of(float(region.mean())))
 
     @classmethod
     def missing(cls, part: Mask, truth: Mask, target: str) -> Facts:
@@ -57,6 +55,11 @@ class Facts:
     def surplus(cls, part: Mask, truth: Mask, target: str) -> Facts:
         """Of what the mask covers beside the target."""
         return replace(cls.of(part, target), amount=_of_size(part, truth, _SPILLS))
+
+
+def size_of(share: float) -> str:
+    """A share of the picture, in words."""
+    return "small" if share < SMALL else "large" if share > LARGE else "medium sized"
 
 
 _PARTS = ((0.1, "a small part"), (0.35, "a part"), (0.65, "about half"), (math.inf, "most"))
@@ -74,8 +77,17 @@ def place(region: Mask) -> str:
     if not region.any():
         return "nowhere"
     pixels = zip(np.nonzero(region), region.shape, strict=True)
-    centre = [(axis.mean() + 0.5) / size for axis, size in pixels]
-    row, column = (min(int(3 * value), 2) for value in centre)
+    return place_at(*((axis.mean() + 0.5) / size for axis, size in pixels))
+
+
+def place_at(down: float, across: float) -> str:
+    """The ninth of the picture that holds a point, in words.
+
+    Args:
+        down: From the upper edge, as a share of the height.
+        across: From the left edge, as a share of the width.
+    """
+    row, column = (min(int(3 * value), 2) for value in (down, across))
     if row == 1 and column == 1:
         return "centre"
     return _COLUMNS[column] if row == 1 else f"{_ROWS[row]} {_COLUMNS[column]}"

@@ -1,7 +1,7 @@
 """The embedded tool: LiteMedSAM, taught to follow clicks.
 
-Its image encoder is that of the installed package; prompt encoder and mask decoder are ours,
-trained by ``ibistrain tool`` (see ``embedded/README.md`` beside this file).
+Its image encoder is that of the installed package, which our weights may tune; prompt encoder and
+mask decoder are ours, trained by ``ibistrain tool`` (see ``embedded/README.md`` beside this file).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class LiteMedSAM(EmbedsAhead):
 
     Args:
         device: "auto", "cpu", "cuda", ...
-        weights: Of prompt encoder and mask decoder; those of the package if not given.
+        weights: As `read_click_weights` reads them; those of the package if not given.
 
     Raises:
         DeviceUnavailable: The machine has no such device.
@@ -44,9 +44,10 @@ class LiteMedSAM(EmbedsAhead):
     """
 
     def __init__(self, device: str = "auto", weights: Path = EMBEDDED) -> None:
-        self._untrained = LiteMedSAMNet(device)
-        self._net = LiteMedSAMNet(device, self._untrained)
-        read_click_weights(weights, self._net.prompt_encoder, self._net.mask_decoder)
+        self._net = net = LiteMedSAMNet(device)
+        tuned = read_click_weights(weights, net.prompt_encoder, net.mask_decoder, net.image_encoder)
+        # An untrained decoder does not understand a tuned encoder.
+        self._untrained = None if tuned else LiteMedSAMNet(device, net)
         self._cache = EmbeddingCache(at_once=usual_at_once(self._net.device))
 
     @property
@@ -93,9 +94,16 @@ class LiteMedSAM(EmbedsAhead):
         return logits[0].numpy(), float(quality[0].clamp(0, 1))
 
     def reconsider(
-        self, embedding: Tensor, inner: tuple[int, int], click: Point, mask: NDArray[np.float32]
+        self,
+        embedding: Tensor,
+        inner: tuple[int, int],
+        click: Point,
+        mask: NDArray[np.float32],
+        score: float,
     ) -> tuple[NDArray[np.float32], float]:
-        """See `ibisagent.tools.doubtful_click.reconsider`."""
+        """See `ibisagent.tools.doubtful_click.reconsider`; a tuned encoder allows none."""
+        if self._untrained is None:
+            return mask, score
         return reconsider(self._untrained, embedding, inner, click, mask)
 
 
@@ -134,7 +142,7 @@ class PreparedForClicks:
                     after, score = self._decode(logits, points[:n])
                     if score < DOUBTFUL and point.positive and not (logits > 0).any():
                         after, score = self.tool.reconsider(
-                            self.embedding, self.frame.inner, point, after
+                            self.embedding, self.frame.inner, point, after, score
                         )
                     logits, asked = merge(logits, after, point), True
             if not asked and prior is not None and prior.logits is None:

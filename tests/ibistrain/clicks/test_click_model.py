@@ -1,83 +1,107 @@
-"""The loss of an interactive sequence, on the real network."""
+"""The model in training is the model in use."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
+from ibisagent.tools.click_consistency import Point
+from ibisagent.tools.click_prompt import blank, with_clicks
+from ibisagent.tools.click_weights import write_click_weights
+from ibisagent.tools.litemedsam import LiteMedSAM
 from ibisagent.tools.litemedsam_net import SIDE, LiteMedSAMNet
-from ibistrain.clicks import targets
-from ibistrain.clicks.click_model import ClickModel, Sequences
+from ibistrain.clicks.click_model import ClickModel
 
 
 @pytest.fixture(scope="module")
-def model() -> ClickModel:
-    net = LiteMedSAMNet("cpu")
-    return ClickModel(net.prompt_encoder, net.mask_decoder).requires_grad_(True)
-
-
-def sequences(clicks: int, started: bool) -> Sequences:
-    targets = np.zeros((2, SIDE, SIDE), bool)
-    targets[0, 40:90, 40:90] = True
-    targets[1, 100:130, 20:60] = True
-    starts = np.roll(targets, 15, 2) if started else np.zeros_like(targets)
-    embedding = torch.randn(1, 256, 64, 64, generator=torch.Generator().manual_seed(0)) * 0.1
-    return Sequences(embedding, targets, starts, (SIDE, 180), clicks, 7)
-
-
-def test_the_loss_reaches_both_trained_parts(model: ClickModel) -> None:
-    model.zero_grad()
-    model([sequences(2, started=False)])["loss"].backward()
-    for part in (model.prompt_encoder, model.mask_decoder):
-        gradients = [weight.grad for weight in part.parameters() if weight.grad is not None]
-        assert sum(float(gradient.abs().sum()) for gradient in gradients) > 0
-
-
-def test_the_same_seed_gives_the_same_clicks(model: ClickModel) -> None:
+def model(tiny: None) -> ClickModel:
+    """As if it had been trained."""
+    made = ClickModel(LiteMedSAMNet("cpu"), rank=4)
+    torch.manual_seed(1)
     with torch.no_grad():
-        one, other = (model([sequences(2, started=True)])["loss"] for _ in range(2))
-    assert one == other
+        for name, weight in made.named_parameters():
+            if weight.requires_grad:
+                weight.add_(0.05 * torch.randn_like(weight))
+            assert weight.requires_grad or name.startswith("image_encoder.")
+    return made
 
 
-def test_first_clicks_are_counted_only_where_nothing_was_marked(model: ClickModel) -> None:
-    with torch.no_grad():
-        fresh, started = model([sequences(1, False)]), model([sequences(1, True)])
-    assert fresh["dice_1"] == fresh["dice_last"]
-    assert torch.isnan(started["dice_1"])
+@pytest.fixture(scope="module")
+def image() -> Tensor:
+    return torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
 
 
-def test_some_steps_make_it_follow_the_clicks(model: ClickModel) -> None:
-    task = sequences(1, started=False)
-    trained = [weight for weight in model.parameters() if weight.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=5e-4)
-    losses = []
-    for _ in range(6):
-        loss = model([task])["loss"]
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.9 * losses[0]
-
-
-def test_what_a_click_may_not_change_is_fed_back_as_it_was(
-    model: ClickModel, monkeypatch: pytest.MonkeyPatch
+def test_written_weights_do_in_the_tool_what_they_did_in_training(
+    model: ClickModel, image: Tensor, tmp_path: Path
 ) -> None:
-    """The decoder forgets somebody's mask; the click was elsewhere, so it comes back."""
-    target, start = np.zeros((2, 1, SIDE, SIDE), bool)
-    target[0, 40:90, 40:90] = start[0, 60:64, 60:64] = start[0, 200:220, 20:40] = True
-    fed: list[np.ndarray] = []
+    path = tmp_path / "w.safetensors"
+    save_file(model.weights(), path)
+    tool = LiteMedSAM("cpu", path)
+    with torch.no_grad():
+        embedding = model(image)
+        untuned = LiteMedSAMNet("cpu").image_encoder(image)
+        assert torch.allclose(tool._net.image_encoder(image), embedding, atol=1e-4)
+        assert not torch.allclose(untuned, embedding, atol=1e-1)
+        clicks = [Point(40, 50, True), Point(200, 30, False)]
+        drawn = torch.from_numpy(with_clicks(blank(SIDE), clicks))[None]
+        places = torch.tensor([[click.pixel for click in clicks]])
+        logits, quality = model.decode(embedding, drawn, places, torch.tensor([[True, False]]))
+    expected, score = tool.decode(embedding, blank(SIDE), clicks)
+    assert np.allclose(logits[0], expected, atol=1e-3)
+    assert float(quality.clamp(0, 1)) == pytest.approx(score, abs=1e-4)
+    assert tool.reconsider(embedding, (SIDE, SIDE), clicks[0], expected, 0.1)[1] == 0.1
 
-    def decode(embedding: torch.Tensor, priors: np.ndarray, clicks: object) -> tuple[Any, Any]:
-        fed.append(priors)
-        answer = torch.where(torch.from_numpy(target), 5.0, -5.0)
-        return answer.requires_grad_(), torch.zeros(1)
 
-    monkeypatch.setattr(model, "decode", decode)
-    monkeypatch.setattr(targets, "WRONG", 0.0)
-    model([Sequences(torch.zeros(1), target, start, (SIDE, SIDE), 2, 0)])
-    assert (fed[1][0] > 0)[200:220, 20:40].all()
-    assert (fed[1][0] > 0)[40:90, 40:90].all()
+def test_float16_is_near_enough(model: ClickModel, image: Tensor, tmp_path: Path) -> None:
+    write_click_weights(tmp_path / "w.safetensors", model.weights())
+    tool = LiteMedSAM("cpu", tmp_path / "w.safetensors")
+    with torch.no_grad():
+        assert torch.allclose(tool._net.image_encoder(image), model(image), atol=0.05)
+
+
+def test_a_run_begins_with_an_earlier_one(model: ClickModel, image: Tensor) -> None:
+    again = ClickModel(LiteMedSAMNet("cpu"), rank=4)
+    again.begin_with(model.weights())
+    with torch.no_grad():
+        assert torch.allclose(again(image), model(image), atol=1e-4)
+    assert again.weights().keys() == model.weights().keys()
+
+
+def test_a_run_begins_with_weights_that_leave_the_encoder(model: ClickModel, image: Tensor) -> None:
+    old = {n: v for n, v in model.weights().items() if not n.startswith("image_encoder.")}
+    again = ClickModel(LiteMedSAMNet("cpu"), rank=4)
+    again.begin_with(old)
+    with torch.no_grad():
+        assert torch.equal(again(image), LiteMedSAMNet("cpu").image_encoder(image))
+
+
+def test_batch_statistics_are_not_changed_by_training(model: ClickModel, image: Tensor) -> None:
+    def statistics() -> Mapping[str, Tensor]:
+        return {n: v.clone() for n, v in model.state_dict().items() if "running" in n}
+
+    before = statistics()
+    model.train()
+    assert not any(part.training for part in model.modules())
+    assert any(isinstance(part, nn.BatchNorm2d) for part in model.modules())
+    with torch.no_grad():
+        model(image)
+    assert all(torch.equal(value, before[name]) for name, value in statistics().items())
+
+
+def test_one_embedding_a_prompt(model: ClickModel, image: Tensor) -> None:
+    """Prompts in a batch do not see each other."""
+    images = torch.cat([image, image.flip(2)])
+    places = torch.tensor([[[40, 50]], [[120, 130]]])
+    drawn = torch.full((2, SIDE, SIDE), -8.0)
+    signs = torch.ones(2, 1, dtype=torch.bool)
+    with torch.no_grad():
+        embeddings = model(images)
+        both, _ = model.decode(embeddings, drawn, places, signs)
+        second, _ = model.decode(embeddings[1:], drawn[1:], places[1:], signs[1:])
+    assert torch.allclose(both[1:], second, atol=1e-3)

@@ -2,42 +2,58 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from ibisagent.actions import Click
 from ibisagent.tools.litemedsam import LiteMedSAM
-from ibisagent.tools.litemedsam_net import LiteMedSAMNet
-from ibistrain.clicks.embedded_pictures import embed_pictures
-from ibistrain.clicks.train import ClickConfig, DrawnSequences, train_clicks
+from ibistrain.clicks import click_trainer
+from ibistrain.clicks.click_trainer import ClickConfig
+from ibistrain.clicks.train import train_clicks
 from ibistrain.corpus import LabelledPicture
+
+CONFIG = ClickConfig(steps=2, pictures=1, targets=2, boxes=2, save_every=1)
+WEIGHTS = {"blobs": 1.0}
 
 
 @pytest.fixture(scope="module")
-def folder(pictures: list[LabelledPicture], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("pictures")
-    embed_pictures(pictures, {"blobs": 1.0}, LiteMedSAMNet("cpu"), path, 2)
-    return path
+def run(
+    tiny: None, tmp_path_factory: pytest.TempPathFactory, pictures: list[LabelledPicture]
+) -> Iterator[Path]:
+    """The weights of a finished run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(click_trainer, "CLICKS", ((2,), (1,)))
+        yield train_clicks(pictures, WEIGHTS, tmp_path_factory.mktemp("run"), CONFIG)
 
 
-def test_sequences_are_decided_by_their_number(folder: Path) -> None:
-    drawn = DrawnSequences(folder, ClickConfig(steps=4))
-    one, other = drawn[3], drawn[3]
-    assert np.array_equal(one.targets, other.targets)
-    assert one.seed == other.seed
-    assert one.targets.shape == one.starts.shape
-    assert one.targets.any(axis=(1, 2)).all()
-
-
-def test_a_run_is_continued_and_its_weights_work(
-    folder: Path, tmp_path: Path, pictures: list[LabelledPicture]
+def test_a_run_is_continued_to_the_same_weights(
+    run: Path, tmp_path: Path, pictures: list[LabelledPicture]
 ) -> None:
-    config = ClickConfig(steps=1, pictures=1, targets=1, save_every=1)
-    train_clicks(folder, tmp_path / "run", config)
-    weights = train_clicks(folder, tmp_path / "run", config.model_copy(update={"steps": 2}))
-    assert (tmp_path / "run" / "checkpoint-2").is_dir()
-    tool = LiteMedSAM("cpu", weights)
-    mask = tool.set_image(pictures[0].rgb).segment([Click(0.5, 0.5)]).mask
+    shutil.copytree(run.parent, tmp_path / "broken")
+    shutil.rmtree(tmp_path / "broken" / "checkpoint-2")
+    continued = train_clicks(pictures, WEIGHTS, tmp_path / "broken", CONFIG)
+    expected, found = load_file(run), load_file(continued)
+    assert expected.keys() == found.keys()
+    assert any(value.any() for name, value in found.items() if name.endswith(".up"))
+    for name, value in found.items():
+        assert torch.allclose(value, expected[name], atol=1e-6), name
+
+
+def test_its_weights_work_in_the_tool(run: Path, pictures: list[LabelledPicture]) -> None:
+    mask = LiteMedSAM("cpu", run).set_image(pictures[0].rgb).segment([Click(0.5, 0.5)]).mask
     assert mask.shape == pictures[0].labels.shape
+
+
+def test_a_run_begins_with_the_weights_of_another(
+    run: Path, tmp_path: Path, pictures: list[LabelledPicture]
+) -> None:
+    config = CONFIG.model_copy(update={"steps": 1, "boxes": 0, "learning_rate": 1e-12})
+    second = train_clicks(pictures, WEIGHTS, tmp_path / "second", config, run)
+    started = load_file(run)
+    for name, value in load_file(second).items():
+        assert torch.allclose(value, started[name], atol=1e-5), name

@@ -52,7 +52,7 @@ class Contrasts:
         image = torch.where(colour, image + tint, image)
         image = image.clamp(0, 1) ** draw.spread(-0.5, 0.5).exp()
         image = self._bent(image, draw)
-        image = (image - 0.5) * draw.spread(-0.35, 0.35).exp() + 0.5 + draw.spread(-0.15, 0.15)
+        image = (image - 0.5) * draw.spread(-0.35, 0.25).exp() + 0.5 + draw.spread(-0.1, 0.1)
         size = (image.shape[2], image.shape[3])
         image = image + smooth_noise(len(image), 1, size, 3, 0.08 * self.strength, generator)
         image = self._sharpness(image, draw)

@@ -1,90 +1,130 @@
-"""What a person might ask for in a labelled picture, and where a person would click.
-
-Everything is in the pixels of the tool's square, axes (row, column).
-"""
+"""What people might ask for in labelled pictures, for a batch of them at once."""
 
 from __future__ import annotations
 
-from random import Random
+from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
+import torch
+from torch import Tensor
 
-from ibisagent.tools.base import Mask
-from ibisagent.tools.click_consistency import Point, depth
-from ibistrain.clicks.embedded_pictures import EmbeddedPicture
+from ibistrain.batches.depth import connected
+from ibistrain.batches.gallery import IDS, Gallery
+from ibistrain.clicks.regions import MIN_PIXELS as MIN_REGION
+from ibistrain.clicks.regions import MOST, MOST_SHARE
+from ibistrain.clicks.squares import Squares
 
 MIN_PIXELS = 12
 UNLABELLED = 0.3
 """Share of targets that are regions without a label."""
-JOINED, PARTS = 0.1, 0.25
-"""Shares of labelled targets that are two joined ones, or one connected part of one."""
-NEAR_CENTRE = (0.35, 0.95)
-"""Clicks are drawn among points at least this share of the greatest depth deep; the share itself
-is drawn anew for each click, since people are more or less careful."""
-WRONG = 0.04
-"""Share of clicks that are mistakes: of the wrong polarity for the place."""
+JOINED, SINGLE, PARTS = 0.1, 0.15, 0.25
+"""Shares of labelled targets that are two joined ones, any single label (of an atlas, say, a part
+that nobody asks for by name), or one connected part of a target."""
 
 
-def draw_target(picture: EmbeddedPicture, rng: Random) -> Mask | None:
-    """What people ask for, two such joined, one connected part, or an unlabelled region.
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """Targets in a batch of pictures; those of a picture follow each other.
+
+    Attributes:
+        masks: Axes (target, row, column), bool.
+        valid: Whether there is anything to ask for, axis (target), bool.
+    """
+
+    masks: Tensor
+    valid: Tensor
+
+
+def draw_targets(
+    gallery: Gallery, drawn: Tensor, squares: Squares, each: int, generator: torch.Generator
+) -> Targets:
+    """Draw targets: as far as there are enough, different ones of each picture.
+
+    Args:
+        gallery: The pictures.
+        drawn: Their numbers.
+        squares: As the tool sees them.
+        each: Targets of a picture.
+        generator: Of the same device.
+    """
+    lots = torch.rand(3, len(drawn), each, generator=generator, device=gallery.device)
+    labelled = _labelled(gallery, drawn, squares.labels, lots[0], generator).flatten(0, 1)
+    known = labelled.sum((1, 2)) >= MIN_PIXELS
+    parts = (lots[0] >= 1 - PARTS).flatten() & known
+    labelled = _one_part(labelled, parts, generator)
+    regions, found = _region(squares, each, generator)
+    unlabelled = found & ((lots[1].flatten() < UNLABELLED) | ~known)
+    masks = torch.where(unlabelled[:, None, None], regions, labelled)
+    return Targets(masks, unlabelled | known)
+
+
+def _labelled(
+    gallery: Gallery, drawn: Tensor, labels: Tensor, lots: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Targets by name, two joined, or single labels; axes (picture, target, row, column)."""
+    counts = _pixels(labels)
+    table = gallery.table[gallery.kinds[drawn]]
+    areas = torch.einsum("nti,ni->nt", table.float(), counts)
+    present = gallery.known[gallery.kinds[drawn]] & (areas >= MIN_PIXELS)
+    first, second = _choices(present, lots.shape[1], generator)
+    numbers = torch.arange(len(drawn), device=labels.device)[:, None]
+    lookup = table[numbers, first]
+    joined = table[numbers, second] & (lots < JOINED)[..., None]
+    counts[:, 0] = 0  # the background is no target
+    large = counts >= MIN_PIXELS
+    single, _ = _choices(large, lots.shape[1], generator)
+    one_id = torch.arange(IDS, device=labels.device) == single[..., None]
+    by_id = (lots >= JOINED) & (lots < JOINED + SINGLE) & large.any(1, keepdim=True)
+    lookup = torch.where(by_id[..., None], one_id, lookup | joined)
+    flat = labels.flatten(1).long()[:, None].expand(-1, lots.shape[1], -1)
+    masks: Tensor = lookup.gather(2, flat)
+    return masks.view(*lots.shape, *labels.shape[1:])
+
+
+def _pixels(labels: Tensor) -> Tensor:
+    """Pixels of each label id, float, axes (picture, id)."""
+    flat = labels.flatten(1).long()
+    counts = torch.zeros(len(labels), IDS, device=labels.device)
+    return counts.scatter_add_(1, flat, torch.ones_like(flat, dtype=counts.dtype))
+
+
+def _choices(allowed: Tensor, each: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Choices among what each picture allows, and another one beside each.
+
+    Args:
+        allowed: Axes (picture, candidate), bool.
+        each: Choices for a picture; they are different as long as there are enough.
+        generator: Of the same device.
 
     Returns:
-        The target's mask, or None where the picture holds none of the drawn kind.
+        Numbers of candidates, axes (picture, choice), twice; any where nothing is allowed.
     """
-    if len(picture.regions) and rng.random() < UNLABELLED:
-        return np.asarray(picture.regions[rng.randrange(len(picture.regions))])
-    values = set(np.unique(picture.labels).tolist())
-    present = [ids for ids in picture.targets if values & set(ids)]
-    if not present:
-        return None
-    mask = np.isin(picture.labels, rng.choice(present))
-    kind = rng.random()
-    if kind < JOINED and len(present) > 1:
-        mask |= np.isin(picture.labels, rng.choice(present))
-    elif kind < JOINED + PARTS:
-        mask = _one_part(mask, rng)
-    return mask if mask.sum() >= MIN_PIXELS else None
+    lots = torch.rand(allowed.shape, generator=generator, device=allowed.device)
+    order = (lots + allowed).argsort(1, descending=True)
+    count = allowed.sum(1, keepdim=True).clamp(min=1)
+    places = torch.arange(each, device=allowed.device)
+    return order.gather(1, places % count), order.gather(1, (places + 1) % count)
 
 
-def draw_click(target: Mask, mask: Mask, rng: Random) -> Point | None:
-    """A click near the middle of the larger error; None where there is nothing to correct."""
-    missed, spilled = depth(target & ~mask), depth(mask & ~target)
-    if not missed.any() and not spilled.any():
-        return None
-    positive = bool(missed.max() >= spilled.max())
-    deep = missed if positive else spilled
-    share = rng.uniform(*NEAR_CENTRE)
-    rows, columns = np.nonzero(deep >= share * deep.max())
-    chosen = rng.randrange(len(rows))
-    if rng.random() < WRONG:
-        positive = not positive
-    return Point(int(rows[chosen]), int(columns[chosen]), positive)
+def _one_part(masks: Tensor, wanted: Tensor, generator: torch.Generator) -> Tensor:
+    """Masks of which some are cut to the part that hangs together with a pixel of theirs.
+
+    Parts that are too small are left out.
+    """
+    lots = torch.rand(masks.shape, generator=generator, device=masks.device)
+    chosen = (lots * masks).flatten(1).argmax(1)
+    points = torch.stack([chosen // masks.shape[2], chosen % masks.shape[2]], 1)
+    parts = connected(masks & wanted[:, None, None], points)
+    enough = parts.sum((1, 2)) >= MIN_PIXELS
+    return torch.where(enough[:, None, None], parts, masks)
 
 
-def draw_start(target: Mask, picture: EmbeddedPicture, rng: Random) -> Mask:
-    """A mask that somebody made before the first click: mostly near the target, but wrong."""
-    kind, radius = rng.random(), rng.randint(1, 8)
-    disc = _disc(radius)
-    if kind < 0.3:
-        return np.asarray(ndimage.binary_dilation(target, disc))
-    if kind < 0.6:
-        return np.asarray(ndimage.binary_erosion(target, disc))
-    if kind < 0.8:
-        shift = (rng.randint(-12, 12), rng.randint(-12, 12))
-        return np.asarray(np.roll(target, shift, (0, 1)))
-    other = draw_target(picture, rng)
-    return target.copy() if other is None else other
-
-
-def _one_part(mask: Mask, rng: Random) -> Mask:
-    parts, count = ndimage.label(mask)
-    sizes: NDArray[np.int64] = np.bincount(parts.ravel(), minlength=count + 1)[1:]
-    large = np.flatnonzero(sizes >= MIN_PIXELS) + 1
-    return np.asarray(parts == rng.choice(large.tolist())) if large.size else mask
-
-
-def _disc(radius: int) -> Mask:
-    rows, columns = np.ogrid[-radius : radius + 1, -radius : radius + 1]
-    return np.asarray(rows**2 + columns**2 <= radius**2)
+def _region(squares: Squares, each: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Unlabelled regions, axes (target, row, column), and whether there are any."""
+    bits = torch.arange(MOST, device=squares.regions.device)[:, None, None]
+    planes = (squares.regions[:, None] >> bits & 1).bool()
+    sizes, most = planes.sum((2, 3)), MOST_SHARE * squares.inside.sum((1, 2))
+    allowed = (sizes >= MIN_REGION) & (sizes <= most[:, None])
+    chosen, _ = _choices(allowed, each, generator)
+    numbers = torch.arange(len(planes), device=planes.device)[:, None]
+    found = allowed.any(1, keepdim=True).expand(-1, each)
+    return planes[numbers, chosen].flatten(0, 1), found.flatten()

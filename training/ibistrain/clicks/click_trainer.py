@@ -1,0 +1,131 @@
+"""The trainer of transformers, on batches that are drawn where the model learns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any, cast
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.utils.data import Dataset
+from transformers import Trainer
+
+from ibistrain.batches.gallery import Gallery
+from ibistrain.clicks.click_model import ClickModel
+from ibistrain.clicks.regions import MOST
+from ibistrain.clicks.sequences import Played, draw_sequences, play
+
+CLICKS = ((1, 2, 3, 4, 6, 8), (3, 3, 4, 4, 3, 2))
+"""How many clicks the sequences of a step have, and how often."""
+ENCODER_RATE = 2.0
+"""Learning rate of the encoder's factors in that of the rest: they begin at nothing."""
+WEIGHT_DECAY = 0.01
+
+
+class ClickConfig(BaseModel):
+    """Settings of one run; written into the run's folder."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int = Field(default=1200, gt=0, description="Optimiser steps.")
+    pictures: int = Field(default=24, gt=0, description="Pictures a step.")
+    targets: int = Field(default=4, gt=0, description="Targets in each picture.")
+    learning_rate: float = Field(default=5e-4, gt=0)
+    boxes: int = Field(
+        default=MOST,
+        ge=0,
+        le=MOST,
+        description="Boxes in which each picture is searched for regions without a label, once.",
+    )
+    seed: int = 0
+    save_every: int = Field(default=500, gt=0, description="Steps between checkpoints.")
+
+
+class StepNumbers(Dataset[int]):
+    """The numbers of the steps: a number decides all about its batch.
+
+    Args:
+        steps: How many.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+
+def together(numbers: Sequence[int]) -> dict[str, list[int]]:
+    """A batch as the trainer wants it."""
+    return {"numbers": list(numbers)}
+
+
+class ClickTrainer(Trainer):
+    """Draws the batch of each step, and logs Dice after the first and after the last click.
+
+    Args:
+        gallery: The pictures, on the device of the training arguments.
+        regions: Their unlabelled regions, as from `find_regions`.
+        config: The run's settings.
+        **kwargs: As for the trainer of transformers.
+    """
+
+    def __init__(
+        self, gallery: Gallery, regions: Tensor, config: ClickConfig, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self._gallery, self._regions, self._config = gallery, regions, config
+        self._seen: dict[str, list[Tensor]] = {}
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
+        """Another learning rate for the encoder's factors."""
+        del args, kwargs
+        if self.optimizer is None:
+            model, rate = cast(ClickModel, self.model), self.args.learning_rate
+            tuned = [one for one in model.image_encoder.parameters() if one.requires_grad]
+            whole = [*model.prompt_encoder.parameters(), *model.mask_decoder.parameters()]
+            groups = [{"params": tuned, "lr": rate * ENCODER_RATE}, {"params": whole, "lr": rate}]
+            self.optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY, fused=True)
+        return self.optimizer
+
+    def training_step(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Tensor:
+        """Gradients of one step's batch, click by click, so that memory holds one click.
+
+        Returns:
+            The mean loss of a click, without gradient.
+        """
+        model.train()
+        number = inputs["numbers"][0]
+        net: ClickModel = self.accelerator.unwrap_model(model)
+        clicks = Random(f"{self._config.seed}/{number}").choices(*CLICKS)[0]
+        generator = torch.Generator(self._gallery.device)
+        generator.manual_seed(self._config.seed * 1_000_003 + number)
+        config = self._config
+        sequences = draw_sequences(
+            self._gallery, self._regions, config.pictures, config.targets, generator
+        )
+        embeddings = net(sequences.images)
+        seen = embeddings.detach().requires_grad_()
+        played = []
+        for one in play(net, seen, sequences, clicks, generator):
+            self.accelerator.backward(one.loss / clicks)
+            played.append(one)
+        embeddings.backward(seen.grad)
+        self._note(played)
+        return torch.stack([one.loss.detach() for one in played]).mean()
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Add the means since the last log."""
+        means = {n: float(torch.stack(values).nanmean()) for n, values in self._seen.items()}
+        self._seen.clear()
+        super().log({**logs, **means}, *args, **kwargs)
+
+    def _note(self, played: Sequence[Played]) -> None:
+        """Keep Dice on the device until it is logged."""
+        self._seen.setdefault("dice_1", []).append(played[0].dice_fresh)
+        self._seen.setdefault("dice_last", []).append(played[-1].dice)
