@@ -28,6 +28,9 @@ CONFIGS = Path(__file__).parent / "configs"
 Data = Annotated[Path, typer.Option(help="Folder with one folder a labelled set.")]
 Out = Annotated[Path, typer.Option(help="Folder for the result.")]
 Seed = Annotated[int, typer.Option(help="Seed; the same seed gives the same result.")]
+Minutes = Annotated[
+    float | None, typer.Option(min=0.1, help="End the run after that long, as a whole one.")
+]
 Settings = Annotated[
     Path, typer.Argument(help="YAML file; start from one of training/ibistrain/configs.")
 ]
@@ -38,13 +41,21 @@ Changes = Annotated[
 
 
 @app.command()
-def init(data: Data, out: Out, seed: Seed = 0) -> None:
+def init(
+    data: Data,
+    out: Out,
+    larger: Annotated[
+        bool, typer.Option("--larger", help="11.6 instead of 6.5 million parameters.")
+    ] = False,
+    seed: Seed = 0,
+) -> None:
     """Write the untrained checkpoint of the embedded policy."""
     from ibistrain.corpus import load_corpus
     from ibistrain.starting_point import write_starting_point
+    from ibistrain.tiny import LARGER, TinySize
 
-    catalogue = load_catalogue()
-    write_starting_point(out, load_corpus(data, catalogue), catalogue, seed=seed)
+    catalogue, size = load_catalogue(), LARGER if larger else TinySize()
+    write_starting_point(out, load_corpus(data, catalogue), catalogue, size, seed)
 
 
 @app.command()
@@ -79,45 +90,64 @@ def embedded(
     data: Data,
     start: Annotated[Path, typer.Option(help="Checkpoint to start from.")],
     out: Out,
+    with_tool: Annotated[
+        bool,
+        typer.Option(
+            "--with-tool", help="Let the tool mark pictures, and explain them; needs a GPU."
+        ),
+    ] = False,
+    tool_weights: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Of that tool; the package's if not given."),
+    ] = None,
     states: Annotated[
-        list[Path] | None, typer.Option(help="Simulated episodes; may be repeated.")
+        list[Path] | None,
+        typer.Option(help="Simulated episodes whose masks to correct; may be repeated."),
     ] = None,
     refinement: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Share of masked pictures; 0.3 with episodes, else 0."),
-    ] = None,
-    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 6000,
-    batch: Annotated[int, typer.Option(help="Pictures a step.")] = 8,
+        float, typer.Option(min=0, max=1, help="Share of batches asked again with masks.")
+    ] = 0.35,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 6000,
+    minutes: Minutes = None,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures at once.")] = 8,
+    batches: Annotated[int, typer.Option(min=1, help="Batches a step.")] = 1,
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-3,
     questions: Annotated[
         int, typer.Option(min=0, help="Most questions a picture; 0 teaches only to see.")
     ] = 5,
+    absent: Annotated[
+        float, typer.Option(min=0, max=1, help="Chance of a question for what is not there.")
+    ] = 0.4,
     strength: Annotated[float, typer.Option(min=0, help="Of the augmentation.")] = 1.0,
     seed: Seed = 0,
 ) -> None:
     """Train the embedded policy; a run that was broken off is continued."""
-    from ibisagent.prompts import load_profile
+    from ibisagent.tools.click_weights import EMBEDDED
+    from ibistrain.clicks.following import FollowingClicks
     from ibistrain.corpus import load_corpus
-    from ibistrain.embedded import EmbeddedConfig, train_embedded
-    from ibistrain.examples import ExampleMaker
+    from ibistrain.embedded import train_embedded
+    from ibistrain.embedded_config import EmbeddedConfig
     from ibistrain.states import read_states
 
-    catalogue, profile = load_catalogue(), load_profile(start)
+    catalogue = load_catalogue()
     pictures = load_corpus(data, catalogue)
     by_name = {picture.name: picture for picture in pictures}
     moments = [moment for source in states or [] for moment in read_states(source, by_name)]
-    weights = {name: entry.weight for name, entry in catalogue.sets.items()}
     config = EmbeddedConfig(
         steps=steps,
+        minutes=minutes,
         batch=batch,
+        batches=batches,
         learning_rate=learning_rate,
-        refinement=refinement if refinement is not None else 0.3 if states else 0.0,
+        refinement=refinement,
         questions=questions,
+        absent=absent,
         strength=strength,
         seed=seed,
     )
-    maker = ExampleMaker(profile, catalogue.synonyms, config.strength, config.questions)
-    train_embedded(start, out, pictures, weights, moments, maker, profile, config)
+    marking = FollowingClicks(tool_weights or EMBEDDED) if with_tool else None
+    weights = {name: entry.weight for name, entry in catalogue.sets.items()}
+    train_embedded(start, out, pictures, weights, catalogue.synonyms, config, marking, moments)
 
 
 @app.command()
@@ -127,6 +157,7 @@ def tool(
     pictures: Annotated[int, typer.Option(min=1, help="Pictures a step.")] = 24,
     targets: Annotated[int, typer.Option(min=1, help="Targets in each of them.")] = 4,
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 1200,
+    minutes: Minutes = None,
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 5e-4,
     boxes: Annotated[
         int,
@@ -155,6 +186,7 @@ def tool(
     weights = {name: entry.weight for name, entry in catalogue.sets.items()}
     config = ClickConfig(
         steps=steps,
+        minutes=minutes,
         pictures=pictures,
         targets=targets,
         learning_rate=learning_rate,

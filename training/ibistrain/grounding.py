@@ -145,8 +145,10 @@ class GroundingHeads(nn.Module):
     def _place_losses(self, states: Tensor, places: Tensor, numbers: Tensor) -> Tensor:
         """Cross-entropy of (row, column) said as numbers; axes (..., state)."""
         truth = soft_numbers(places.device)[(100 * places).long().clamp(0, 99)]
-        said = self.spoken(states).unflatten(-1, (2, -1)) @ numbers.T
-        return -(truth * said.float().log_softmax(-1)).sum(-1).mean(-1)
+        spoken: Tensor = self.spoken(states)
+        said = spoken.unflatten(-1, (2, -1)) @ numbers.T
+        losses: Tensor = -(truth * said.float().log_softmax(-1)).sum(-1).mean(-1)
+        return losses
 
 
 class CoordinateLoss:
@@ -210,8 +212,8 @@ def coverage(
     rows, columns = QUARTERS * grid[0], QUARTERS * grid[1]
 
     def cells(layer: Tensor) -> Tensor:
-        split = layer.unflatten(2, (columns, -1)).unflatten(1, (rows, -1))
-        return split.transpose(2, 3).flatten(1, 2).flatten(2)
+        split = layer.view(len(layer), rows, -1, columns, layer.shape[2] // columns)
+        return split.transpose(2, 3).flatten(3).flatten(1, 2)
 
     ids = cells(labels).long()
     counts = torch.zeros(*ids.shape[:2], IDS, device=labels.device)

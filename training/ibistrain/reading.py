@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from transformers import AttentionInterface
-from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import get_vision_position_ids
+from transformers.vision_utils import get_vision_position_ids
 
 from ibisagent.tools.half_precision import half_precision
 from ibistrain.batches.scripts import Scripts
@@ -67,11 +67,11 @@ def see(model: Any, pictures: Tensor) -> Tensor:
     patch, merge = config.patch_size, config.spatial_merge_size
     cells = (height // patch // merge, width // patch // merge)
     # In the order of the image processor: the patches of one token stand together.
-    split = (pictures / 127.5 - 1).reshape(
-        count, 3, cells[0], merge, patch, cells[1], merge, patch
-    )
+    split = (pictures / 127.5 - 1).reshape(count, 3, cells[0], merge, patch, cells[1], merge, patch)
     patches = split.permute(0, 2, 5, 3, 6, 1, 4, 7)
-    patches = patches[..., None, :, :].expand(*patches.shape[:6], config.temporal_patch_size, -1, -1)
+    patches = patches[..., None, :, :].expand(
+        *patches.shape[:6], config.temporal_patch_size, -1, -1
+    )
     hidden = visual.patch_embed(patches.reshape(-1, patches[0, 0, 0, 0, 0].numel()))
     grid = torch.tensor([[1, height // patch, width // patch]], device=pictures.device)
     places = visual.rotary_pos_emb(hidden, get_vision_position_ids(grid, merge))
@@ -87,7 +87,7 @@ def see(model: Any, pictures: Tensor) -> Tensor:
                 pictures=count,
             )
         tokens: Tensor = visual.merger(hidden)
-    return tokens.float().unflatten(0, (count, -1))
+    return tokens.float().view(count, -1, tokens.shape[-1])
 
 
 def read(model: Any, scripts: Scripts, seen: Tensor, watch: Watch) -> tuple[Tensor, list[Tensor]]:
@@ -140,7 +140,7 @@ def _attend_to_pictures(
     """Each picture attends to itself; axes (1, head, picture and patch, width)."""
 
     def apart(states: Tensor) -> Tensor:
-        return states[0].unflatten(1, (pictures, -1)).transpose(0, 1)
+        return states.view(states.shape[1], pictures, -1, states.shape[3]).transpose(0, 1)
 
     mixed = functional.scaled_dot_product_attention(apart(query), apart(key), apart(value))
     return mixed.transpose(1, 2).flatten(0, 1)[None], None

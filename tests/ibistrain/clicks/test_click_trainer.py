@@ -71,6 +71,7 @@ def test_the_loss_falls_on_a_batch_that_comes_again(
 ) -> None:
     monkeypatch.setattr(squares, "CONTRASTS", Contrasts(strength=0))
     monkeypatch.setattr(squares, "POSES", Poses(strength=0))
+    monkeypatch.setattr(squares, "TURN", 0.0)
     monkeypatch.setattr(click_trainer, "CLICKS", ((1,), (1,)))
     made = trainer(gallery, tmp_path)
     optimiser = made.create_optimizer()

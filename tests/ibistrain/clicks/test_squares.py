@@ -84,6 +84,7 @@ def test_any_side_may_be_up(
     """Without pose and contrast, a square is one of the eight pictures that fit into its frame."""
     monkeypatch.setattr(squares, "CONTRASTS", Contrasts(strength=0))
     monkeypatch.setattr(squares, "POSES", Poses(strength=0))
+    monkeypatch.setattr(squares, "TURN", 0.0)
     corner = dataclasses.replace(gallery, labels=torch.zeros_like(gallery.labels))
     corner.labels[:, :10, :30] = 1  # broad, in the upper left corner of 100 x 120
     found = draw_squares(corner, corner.labels, torch.zeros(60, dtype=torch.int64), generator)

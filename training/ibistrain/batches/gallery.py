@@ -112,7 +112,8 @@ class Gallery:
         """
         lookup = self.table[self.kinds[drawn][:, None], targets]
         flat = labels.flatten(1).long()[:, None].expand(-1, targets.shape[1], -1)
-        return lookup.gather(2, flat).unflatten(2, labels.shape[1:])
+        found: Tensor = lookup.gather(2, flat).view(*targets.shape, *labels.shape[1:])
+        return found
 
     def areas(self, drawn: Tensor, labels: Tensor) -> Tensor:
         """Share of the picture that each target covers, axes (drawn, target)."""

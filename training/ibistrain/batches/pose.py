@@ -78,9 +78,9 @@ class Poses:
         sides = torch.stack([cosine * x - sine * y, sine * x + cosine * y], -1)
         place = sides * torch.tensor([2 / width, 2 / height], device=device)
         place = place + spread(-self.shift, self.shift, 2)[:, None, None]
-        place = place + smooth_noise(count, 2, size, KNOTS, self.strength * BEND, generator).permute(
-            0, 2, 3, 1
-        )
+        place = place + smooth_noise(
+            count, 2, size, KNOTS, self.strength * BEND, generator
+        ).permute(0, 2, 3, 1)
         inner = gallery.sizes[drawn].flip(1)[:, None, None] / gallery.pictures.shape[-1]
         return (place + 1) * inner - 1
 

@@ -243,7 +243,8 @@ def reply_text(name: str, told: Sequence[float], rng: Random) -> str:
     if kind is Kind.DONE:
         thought = narration.done_thought(facts, rng)
         return format_reply(Reply(thought, Terminate(), narration.answer(facts)))
-    click = Click(*(round(side, COORDINATE_DECIMALS) for side in (x, y)), kind is not Kind.SPILLED)
+    x, y = (round(side, COORDINATE_DECIMALS) for side in (x, y))
+    click = Click(x, y, kind is not Kind.SPILLED)
     return format_reply(Reply(_SAY[kind](facts, rng), click))
 
 

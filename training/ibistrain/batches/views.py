@@ -17,8 +17,6 @@ from ibistrain.batches.pose import Poses, posed, posed_layers
 
 ASPECTS = tuple(math.exp(step / 5) for step in range(-5, 6))
 """Width over height of the pictures that a batch may have: from 1 : 2.7 to 2.7 : 1."""
-SMALLEST = 0.8
-"""Pictures have between this share of the most tokens and all of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +67,8 @@ class Views:
     ) -> None:
         self.gallery = gallery
         self._token = processor.patch_size * processor.merge_size
-        self._tokens = processor.size["longest_edge"] // self._token**2
+        sizes = processor.size  # in pixels: the least and the most that a picture may have
+        self._tokens = [sizes[name] / self._token**2 for name in ("shortest_edge", "longest_edge")]
         self._batch = batch
         self._poses, self._contrasts = poses, contrasts
         self._seed = seed
@@ -77,12 +76,12 @@ class Views:
         self._chances = [float(gallery.chances[among].sum()) for _, among in self._shelves]
 
     def draw(self, number: int) -> View:
-        """The view of a number."""
+        """The view of a number; of any size that the processor may give to pictures."""
         gallery = self.gallery
         words = Random(f"{self._seed}/{number}")
         generator = torch.Generator(gallery.device).manual_seed(words.getrandbits(48))
         aspect, among = words.choices(self._shelves, self._chances)[0]
-        grid = grid_of(aspect, self._tokens * words.uniform(SMALLEST, 1))
+        grid = grid_of(aspect, words.uniform(*self._tokens))
         size = (grid[0] * self._token, grid[1] * self._token)
         drawn = gallery.draw(self._batch, generator, among)
         places = self._poses.map(gallery, drawn, size, generator)

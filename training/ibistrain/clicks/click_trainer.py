@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset
 from transformers import Trainer
 
@@ -16,12 +17,15 @@ from ibistrain.batches.gallery import Gallery
 from ibistrain.clicks.click_model import ClickModel
 from ibistrain.clicks.regions import MOST
 from ibistrain.clicks.sequences import Played, draw_sequences, play
+from ibistrain.pace import Pace
 
 CLICKS = ((1, 2, 3, 4, 6, 8), (3, 3, 4, 4, 3, 2))
 """How many clicks the sequences of a step have, and how often."""
 ENCODER_RATE = 2.0
 """Learning rate of the encoder's factors in that of the rest: they begin at nothing."""
 WEIGHT_DECAY = 0.01
+WARMUP = 50
+"""Steps up to the highest learning rate, at most."""
 
 
 class ClickConfig(BaseModel):
@@ -38,6 +42,9 @@ class ClickConfig(BaseModel):
         ge=0,
         le=MOST,
         description="Boxes in which each picture is searched for regions without a label, once.",
+    )
+    minutes: float | None = Field(
+        default=None, gt=0, description="The run ends after that long if it has not yet."
     )
     seed: int = 0
     save_every: int = Field(default=500, gt=0, description="Steps between checkpoints.")
@@ -81,6 +88,14 @@ class ClickTrainer(Trainer):
         super().__init__(**kwargs)
         self._gallery, self._regions, self._config = gallery, regions, config
         self._seen: dict[str, list[Tensor]] = {}
+        self._pace = Pace(config.steps, min(WARMUP, config.steps // 10), config.minutes)
+        self.add_callback(self._pace)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:
+        """See `ibistrain.pace`."""
+        del num_training_steps
+        self.lr_scheduler = self._pace.schedule(optimizer or self.optimizer)
+        return self.lr_scheduler
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         """Another learning rate for the encoder's factors."""

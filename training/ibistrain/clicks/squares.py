@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,9 @@ STRENGTH = 1.3
 """Of the augmentation; a tool that follows clicks need not know the usual pose or contrast."""
 UPRIGHT = 0.7
 """Share of pictures that are not turned by a quarter or a half."""
-POSES = Poses(strength=STRENGTH)
+TURN = 8.0 * STRENGTH
+"""Spread of the angle by which pictures are turned beside that, in degrees."""
+POSES = Poses(strength=STRENGTH, turn=0)  # turned here, where heights and widths differ
 CONTRASTS = Contrasts(strength=STRENGTH, inverted=0.1, painted=0.15)
 
 
@@ -49,12 +52,12 @@ def draw_squares(
         drawn: Numbers of pictures.
         generator: Of the gallery's device.
     """
-    turns, mirrored = _sides(len(drawn), generator)
-    sizes = gallery.sizes[drawn]
-    inner = inner_sizes(torch.where((turns % 2 == 1)[:, None], sizes.flip(1), sizes))
+    quarters = _quarters(len(drawn), generator)
+    whole = inner_sizes(gallery.sizes[drawn])
+    inner = torch.where((quarters % 2 == 1)[:, None], whole.flip(1), whole)
     inside = inside_of(inner)
     field = POSES.map(gallery, drawn, (SIDE, SIDE), generator)
-    places = _looked_up(field, _turned(coordinates(inner), turns, mirrored))
+    places = _looked_up(field, _turned(inner, whole, quarters, generator))
     labels = torch.where(inside, posed_layers(gallery.labels[drawn], places), 0)
     images = CONTRASTS.change(posed(gallery.pictures[drawn], places), labels, generator)
     found = torch.where(inside, posed_layers(regions[drawn], places), 0)
@@ -114,23 +117,32 @@ def stretched(images: Tensor, inside: Tensor) -> Tensor:
     return torch.where(where, (images - low) / (high - low).clamp_min(1e-8), 0.0)
 
 
-def _sides(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """How many quarter turns each picture makes, and whether it is mirrored."""
-    lots = torch.rand(2, count, generator=generator, device=generator.device)
+def _quarters(count: int, generator: torch.Generator) -> Tensor:
+    """How many quarter turns each picture makes."""
+    lots = torch.rand(count, generator=generator, device=generator.device)
     part = (1 - UPRIGHT) / 3
-    turns = ((lots[0] - UPRIGHT) / part).floor().clamp(-1, 2).long() + 1
-    return turns, lots[1] < 0.5
+    return ((lots - UPRIGHT) / part).floor().clamp(-1, 2).long() + 1
 
 
-def _turned(places: Tensor, turns: Tensor, mirrored: Tensor) -> Tensor:
-    """Coordinates in pictures that are turned by quarters and mirrored."""
-    odd = (turns % 2 == 1)[:, None, None]
-    x, y = places.unbind(-1)
-    x = torch.where(mirrored[:, None, None], -x, x)
-    # by quarters, (x, y) becomes (y, -x), (-x, -y), (-y, x)
-    sign_x = torch.where(turns < 2, 1, -1)[:, None, None]
-    sign_y = torch.where((turns == 0) | (turns == 3), 1, -1)[:, None, None]
-    return torch.stack([sign_x * torch.where(odd, y, x), sign_y * torch.where(odd, x, y)], -1)
+def _turned(inner: Tensor, whole: Tensor, quarters: Tensor, generator: torch.Generator) -> Tensor:
+    """Coordinates in pictures that are turned and, every other one, mirrored.
+
+    Args:
+        inner: (height, width) of the turned pictures in the square, axes (picture, 2).
+        whole: The same before they are turned by quarters.
+        quarters: How many quarter turns they make.
+        generator: Of the same device.
+
+    Returns:
+        As `coordinates`.
+    """
+    normal, even = torch.randn(2, len(inner), generator=generator, device=inner.device).unbind()
+    angle = quarters * (math.pi / 2) + math.radians(TURN) * normal
+    sine, cosine = angle.sin()[:, None, None], angle.cos()[:, None, None]
+    pixels = coordinates(inner) * inner.flip(1)[:, None, None]
+    x, y = torch.where(even < 0, -1, 1)[:, None, None] * pixels[..., 0], pixels[..., 1]
+    turned = torch.stack([cosine * x + sine * y, cosine * y - sine * x], -1)
+    return turned / whole.flip(1)[:, None, None]
 
 
 def _looked_up(field: Tensor, places: Tensor) -> Tensor:

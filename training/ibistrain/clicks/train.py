@@ -84,8 +84,6 @@ def _arguments(out: Path, config: ClickConfig) -> TrainingArguments:
         max_steps=config.steps,
         per_device_train_batch_size=1,  # a step's number, from which its batch is drawn
         learning_rate=config.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=min(50, config.steps // 10),
         max_grad_norm=1.0,
         logging_steps=10,
         logging_nan_inf_filter=False,  # it would wait for the device at every step
