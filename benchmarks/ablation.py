@@ -34,15 +34,14 @@ from benchmarks.proof_world import (  # noqa: E402
     MAX_TURNS,
     QUICK,
     REPLY_TOKENS,
-    STRENGTH,
     Outcome,
     World,
     annotator_outcome,
     ask_checkpoint,
+    imitation,
 )
 from ibisagent.errors import IBISAgentError  # noqa: E402
 from ibisagent.prompts import load_profile  # noqa: E402
-from ibistrain.embedded import EmbeddedConfig  # noqa: E402
 from ibistrain.rewards import RewardWeights  # noqa: E402
 from ibistrain.rl_config import RlConfig  # noqa: E402
 from ibistrain.states import read_states  # noqa: E402
@@ -92,13 +91,11 @@ def sft(world: World, reflection: bool, seed: int = 0) -> Path:
     pictures = world.pictures(held_back=False)
     states = read_states(world.episodes(seed, reflection), {p.name: p for p in pictures})
     size = world.size
-    config = EmbeddedConfig(
+    config = imitation(
         steps=size.sft_steps,
         batch=size.sft_batch,
         learning_rate=size.sft_rate,
         refinement=size.sft_refinement,
-        strength=STRENGTH,
-        save_every=size.sft_steps,
         seed=seed,
     )
     return world.teach(world.base, fresh(out), pictures, states, config)

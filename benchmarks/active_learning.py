@@ -43,9 +43,9 @@ from benchmarks.proof_world import (  # noqa: E402
     QUESTIONS_SEED,
     QUICK,
     REPLY_TOKENS,
-    STRENGTH,
     World,
     ask_checkpoint,
+    imitation,
 )
 from ibisagent.agent import Agent  # noqa: E402
 from ibisagent.errors import IBISAgentError  # noqa: E402
@@ -55,7 +55,6 @@ from ibisagent.uncertainty import Sampling, uncertainty  # noqa: E402
 from ibisagent.volume import read_image  # noqa: E402
 from ibistrain.catalogue import Catalogue, SetEntry  # noqa: E402
 from ibistrain.corpus import LabelledPicture  # noqa: E402
-from ibistrain.embedded import EmbeddedConfig  # noqa: E402
 from ibistrain.play_tasks import draw_tasks  # noqa: E402
 from ibistrain.simulation.run import simulate  # noqa: E402
 from ibistrain.simulation.settings import Shares, SimulationSettings  # noqa: E402
@@ -156,13 +155,11 @@ class Clinic:
         simulate(data, folder / "episodes", settings, self.world.tool, _catalogue())
         pictures = [p for p in self._training if p.subject in subjects]
         states = read_states(folder / "episodes", {p.name: p for p in pictures})
-        config = EmbeddedConfig(
+        config = imitation(
             steps=self.plan.steps,
             batch=self.plan.batch,
             learning_rate=self.plan.rate,
-            refinement=0.5,
-            strength=STRENGTH,
-            save_every=self.plan.steps,
+            refinement=1.0,
             seed=self.seed,
         )
         return self.world.teach(start, folder / "run", pictures, states, config)

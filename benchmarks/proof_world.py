@@ -6,37 +6,33 @@ prompts, metrics. Each part is kept in the work folder and not made again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from random import Random
 from statistics import fmean
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
 from benchmarks.growing_tool import GrowingTool
-from benchmarks.phantoms import PLAIN, SIDE, Scanner, write_set
+from benchmarks.phantoms import ORGANS, PLAIN, SIDE, Scanner, write_set
 from ibisagent.episode import Episode, Limits, StopReason, run
 from ibisagent.metrics import dice, entity_f1
 from ibisagent.policies.base import Policy
 from ibisagent.policies.local import LocalPolicy
 from ibisagent.policies.scripted import ScriptedAnnotator
-from ibisagent.prompts import PROFILE_FILE, PromptProfile, load_profile
+from ibisagent.prompts import PROFILE_FILE, PromptProfile
 from ibisagent.tools.base import Segmentation
 from ibistrain import tiny
 from ibistrain.catalogue import Catalogue, SetEntry
 from ibistrain.corpus import LabelledPicture, load_corpus
-from ibistrain.embedded import EmbeddedConfig, train_embedded
-from ibistrain.episode_record import read_episodes
-from ibistrain.examples import ExampleMaker
+from ibistrain.embedded import train_embedded
+from ibistrain.embedded_config import EmbeddedConfig
 from ibistrain.play_tasks import draw_tasks, judge
-from ibistrain.questions import phrases
 from ibistrain.rewards import RewardWeights
 from ibistrain.simulation.run import simulate
 from ibistrain.simulation.settings import Shares, SimulationSettings
-from ibistrain.starting_point import embedded_profile
+from ibistrain.starting_point import write_starting_point
 from ibistrain.states import State
 from ibistrain.tasks import PictureTasks, Task
 
@@ -46,11 +42,16 @@ MAX_TURNS = 8
 REPLY_TOKENS = 96
 """Longest reply; the longest of the annotator's has about 80 tokens here."""
 ABSENT = 0.1
-"""Share of questions for what is not there."""
+"""Share of questions for what is not there, in simulation, reinforcement learning and judging."""
+TAUGHT_ABSENT = 0.35
+"""Chance that imitation asks a picture for something that is not there."""
 STRENGTH = 0.5
-"""Of the base's augmentation; the subjects themselves differ much."""
+"""Of the augmentation; the subjects themselves differ much."""
 QUESTIONS_SEED = 2026
 """Of the questions on held-back subjects: the same for every arm and seed."""
+LARGEST = SIDE + 8
+"""Side in pixels of the largest picture that the policy can see: the world's are seen as they are,
+and training, which draws all sizes that can be seen, draws larger and smaller ones."""
 
 
 class Size(BaseModel):
@@ -66,7 +67,7 @@ class Size(BaseModel):
     sft_steps: int = 200
     sft_batch: int = 8
     sft_rate: float = 6e-4
-    sft_refinement: float = 0.6
+    sft_refinement: float = 1.0
     rl_steps: int = 60
     rl_states: int = 8
     rl_group: int = 8
@@ -78,7 +79,7 @@ class Size(BaseModel):
     rl_temperature: float = 1.0
     tasks: int = 120
     model: tiny.TinySize = tiny.TinySize(
-        picture=SIDE,
+        picture=LARGEST,
         patch=12,
         merge=1,
         vision_width=128,
@@ -200,18 +201,16 @@ class World:
         model = self.folder / "base" / "model"
         if not (model / "grounding_heads.safetensors").is_file():
             pictures = self.pictures(held_back=False)
-            profile = embedded_profile(pictures, self.catalogue)
             self.teach(
-                self._untrained(pictures, profile),
+                self._untrained(pictures),
                 self.folder / "base",
                 pictures,
                 [],
-                EmbeddedConfig(
+                imitation(
                     steps=self.size.base_steps,
                     batch=self.size.base_batch,
                     learning_rate=self.size.base_rate,
                     refinement=0.0,
-                    strength=STRENGTH,
                     save_every=200,
                 ),
             )
@@ -225,33 +224,52 @@ class World:
         states: Sequence[State],
         config: EmbeddedConfig,
     ) -> Path:
-        """Train by imitation of the annotator, with the auxiliary losses; the checkpoint."""
-        profile = load_profile(str(start / PROFILE_FILE))
-        maker = ExampleMaker(profile, {}, config.strength)
+        """Train by imitation of the annotator, with the auxiliary losses; the checkpoint.
+
+        Masks to correct are those of the states; without any they are imagined.
+        """
         weights = {picture.set_name: 1.0 for picture in pictures}
-        train_embedded(start, out, pictures, weights, states, maker, profile, config)
+        train_embedded(start, out, pictures, weights, {}, config, states=states)
         return out / "model"
 
-    def _untrained(self, pictures: Sequence[LabelledPicture], profile: PromptProfile) -> Path:
-        """Weights at random, and a tokenizer that knows the words of all kinds of episodes."""
+    def _untrained(self, pictures: Sequence[LabelledPicture]) -> Path:
+        """Weights at random, and a tokenizer that knows the words of all kinds of replies."""
         start = self.folder / "start"
         if not (start / PROFILE_FILE).is_file():
-            tiny.build(start, self._texts(pictures, profile), self.size.model)
-            text = yaml.safe_dump(profile.model_dump(mode="json"), sort_keys=False)
-            (start / PROFILE_FILE).write_text(text, encoding="utf-8")
+            write_starting_point(start, pictures, self.catalogue, self.size.model)
         return start
 
-    def _texts(self, pictures: Sequence[LabelledPicture], profile: PromptProfile) -> Iterator[str]:
-        for target in sorted({name for picture in pictures for name in picture.targets}):
-            for prompt in phrases(target, {}):
-                yield profile.turn_text(prompt, first=True)
-                yield profile.turn_text(prompt, first=False)
-        maker, rng = ExampleMaker(profile, {}), Random(0)
-        askable = [picture for picture in pictures if picture.present]
-        for _ in range(200):
-            yield from (turn.reply for turn in maker.first(rng.choice(askable), rng).turns)
-        for episode in read_episodes(self.episodes(-1, reflection=True)):
-            yield from (step.raw for step in episode.trajectory.steps)
+
+def imitation(
+    steps: int,
+    batch: int,
+    learning_rate: float,
+    refinement: float,
+    save_every: int | None = None,
+    seed: int = 0,
+) -> EmbeddedConfig:
+    """Settings of imitation, with what all trainings in this world share.
+
+    Args:
+        steps: Optimiser steps.
+        batch: Pictures a step.
+        learning_rate: The highest.
+        refinement: Share of steps that ask a second time about the pictures that have states,
+            with a mask on them.
+        save_every: Steps between checkpoints; only the last one if not given.
+        seed: Of whatever is drawn.
+    """
+    return EmbeddedConfig(
+        steps=steps,
+        batch=batch,
+        learning_rate=learning_rate,
+        questions=len(ORGANS),
+        absent=TAUGHT_ABSENT,
+        refinement=refinement,
+        strength=STRENGTH,
+        save_every=save_every or steps,
+        seed=seed,
+    )
 
 
 class Outcome(BaseModel):

@@ -15,11 +15,15 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import ablation, active_learning, proof_report  # noqa: E402
-from benchmarks.proof_world import outcome  # noqa: E402
+from benchmarks.phantoms import SIDE  # noqa: E402
+from benchmarks.proof_world import FULL, outcome  # noqa: E402
 from ibisagent.episode import Episode, Limits, run  # noqa: E402
 from ibisagent.prompts import load_profile  # noqa: E402
+from ibistrain import tiny  # noqa: E402
+from ibistrain.batches.views import grid_of  # noqa: E402
 from ibistrain.rewards import RewardWeights  # noqa: E402
 from ibistrain.tasks import Task  # noqa: E402
+from ibistrain.tokenizer import train_tokenizer  # noqa: E402
 
 FIGURES = {name: 0.5 for name in ablation.FIGURES}
 
@@ -71,6 +75,18 @@ def test_the_table_of_the_stages_shows_the_bound_last():
     text = ablation.table({"values": {"SFT": values}, "annotator": FIGURES})
     assert "| SFT | 0.50 ± 0.00 |" in text
     assert text.splitlines()[-1].startswith("| annotator")
+
+
+def test_pictures_are_learnt_at_the_size_at_which_they_are_judged():
+    size = FULL.model
+    images = tiny.processor(size, train_tokenizer(["liver"], 300)).image_processor
+    seen = images(images=[np.zeros((SIDE, SIDE, 3), np.uint8)], return_tensors="np")
+    _, rows, columns = seen["image_grid_thw"][0]
+    assert (rows, columns) == (SIDE // size.patch, SIDE // size.patch)
+
+    least, most = (images.size[edge] / size.patch**2 for edge in ("shortest_edge", "longest_edge"))
+    drawn = {grid_of(1.0, tokens) for tokens in np.linspace(least, most, 50, endpoint=False)}
+    assert (rows, columns) in drawn
 
 
 def test_finished_episodes_are_judged():

@@ -1,4 +1,4 @@
-"""A small synthetic corpus and an untrained checkpoint that fits it."""
+"""A small synthetic corpus, its gallery, and an untrained checkpoint that fits it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from ibistrain.batches.gallery import Gallery
 from ibistrain.catalogue import Catalogue
 from ibistrain.corpus import LabelledPicture
 from ibistrain.starting_point import write_starting_point
@@ -41,6 +43,16 @@ def labelled_picture(seed: int, set_name: str = "blobs") -> LabelledPicture:
 @pytest.fixture(scope="session")
 def pictures() -> list[LabelledPicture]:
     return [labelled_picture(seed) for seed in range(6)]
+
+
+@pytest.fixture(scope="session")
+def gallery(pictures: list[LabelledPicture]) -> Gallery:
+    return Gallery.of(pictures, {"blobs": 1.0})
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
 
 
 @pytest.fixture(scope="session")

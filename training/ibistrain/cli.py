@@ -26,6 +26,9 @@ console = Console(stderr=True)
 CONFIGS = Path(__file__).parent / "configs"
 
 Data = Annotated[Path, typer.Option(help="Folder with one folder a labelled set.")]
+Corpus = Annotated[
+    Path, typer.Option(exists=True, help="The same, or a file that `ibistrain pack` wrote.")
+]
 Out = Annotated[Path, typer.Option(help="Folder for the result.")]
 Seed = Annotated[int, typer.Option(help="Seed; the same seed gives the same result.")]
 Minutes = Annotated[
@@ -41,8 +44,25 @@ Changes = Annotated[
 
 
 @app.command()
+def pack(
+    data: Annotated[Path, typer.Option(help="Folder with one folder a labelled set.")],
+    out: Annotated[Path, typer.Option(help="File for the corpus.")],
+    quality: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Of lossy pictures; lossless if not given.")
+    ] = None,
+) -> None:
+    """Write the training side of the sets into one file, to train elsewhere."""
+    from ibistrain.corpus import load_corpus
+    from ibistrain.packed_corpus import pack as write
+
+    pictures = load_corpus(data, load_catalogue())
+    write(out, pictures, quality)
+    console.print(f"{len(pictures)} pictures, {out.stat().st_size / 2**20:.1f} MiB")
+
+
+@app.command()
 def init(
-    data: Data,
+    data: Corpus,
     out: Out,
     larger: Annotated[
         bool, typer.Option("--larger", help="11.6 instead of 6.5 million parameters.")
@@ -50,12 +70,12 @@ def init(
     seed: Seed = 0,
 ) -> None:
     """Write the untrained checkpoint of the embedded policy."""
-    from ibistrain.corpus import load_corpus
+    from ibistrain.packed_corpus import training_pictures
     from ibistrain.starting_point import write_starting_point
     from ibistrain.tiny import LARGER, TinySize
 
     catalogue, size = load_catalogue(), LARGER if larger else TinySize()
-    write_starting_point(out, load_corpus(data, catalogue), catalogue, size, seed)
+    write_starting_point(out, training_pictures(data, catalogue), catalogue, size, seed)
 
 
 @app.command()
@@ -87,7 +107,7 @@ def simulate(
 
 @app.command()
 def embedded(
-    data: Data,
+    data: Corpus,
     start: Annotated[Path, typer.Option(help="Checkpoint to start from.")],
     out: Out,
     with_tool: Annotated[
@@ -124,13 +144,13 @@ def embedded(
     """Train the embedded policy; a run that was broken off is continued."""
     from ibisagent.tools.click_weights import EMBEDDED
     from ibistrain.clicks.following import FollowingClicks
-    from ibistrain.corpus import load_corpus
     from ibistrain.embedded import train_embedded
     from ibistrain.embedded_config import EmbeddedConfig
+    from ibistrain.packed_corpus import training_pictures
     from ibistrain.states import read_states
 
     catalogue = load_catalogue()
-    pictures = load_corpus(data, catalogue)
+    pictures = training_pictures(data, catalogue)
     by_name = {picture.name: picture for picture in pictures}
     moments = [moment for source in states or [] for moment in read_states(source, by_name)]
     config = EmbeddedConfig(
@@ -152,7 +172,7 @@ def embedded(
 
 @app.command()
 def tool(
-    data: Data,
+    data: Corpus,
     out: Out,
     pictures: Annotated[int, typer.Option(min=1, help="Pictures a step.")] = 24,
     targets: Annotated[int, typer.Option(min=1, help="Targets in each of them.")] = 4,
@@ -180,7 +200,7 @@ def tool(
     from ibisagent.tools.click_weights import write_click_weights
     from ibistrain.clicks.click_trainer import ClickConfig
     from ibistrain.clicks.train import train_clicks
-    from ibistrain.corpus import load_corpus
+    from ibistrain.packed_corpus import training_pictures
 
     catalogue = load_catalogue()
     weights = {name: entry.weight for name, entry in catalogue.sets.items()}
@@ -193,7 +213,7 @@ def tool(
         boxes=boxes,
         seed=seed,
     )
-    result = train_clicks(load_corpus(data, catalogue), weights, out, config, start)
+    result = train_clicks(training_pictures(data, catalogue), weights, out, config, start)
     if into is not None:
         write_click_weights(into, load_file(result))
 

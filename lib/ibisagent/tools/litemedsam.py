@@ -25,6 +25,7 @@ from ibisagent.tools.click_prompt import blank, points_of, with_clicks
 from ibisagent.tools.click_weights import EMBEDDED, read_click_weights
 from ibisagent.tools.doubtful_click import DOUBTFUL, reconsider
 from ibisagent.tools.embedding_cache import EmbeddingCache
+from ibisagent.tools.folded_encoder import folded
 from ibisagent.tools.litemedsam_net import SIDE, LiteMedSAMNet
 from ibisagent.tools.out_of_memory import out_of_memory_named
 from ibisagent.tools.square_frame import SquareFrame
@@ -46,6 +47,7 @@ class LiteMedSAM(EmbedsAhead):
     def __init__(self, device: str = "auto", weights: Path = EMBEDDED) -> None:
         self._net = net = LiteMedSAMNet(device)
         tuned = read_click_weights(weights, net.prompt_encoder, net.mask_decoder, net.image_encoder)
+        net.image_encoder = folded(net.image_encoder)
         # An untrained decoder does not understand a tuned encoder.
         self._untrained = None if tuned else LiteMedSAMNet(device, net)
         self._cache = EmbeddingCache(at_once=usual_at_once(self._net.device))

@@ -19,6 +19,8 @@ def depths(masks: Tensor) -> Tensor:
     Returns:
         Float, the same axes, in pixels.
     """
+    if not masks.numel():
+        return masks.float()
     padded = functional.pad(masks, (1, 1, 1, 1))
     across = _along_rows(padded)
     most = int(across.amax().item()) + 1

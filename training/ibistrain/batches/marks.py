@@ -145,9 +145,10 @@ class ToolMarks:
         after = self._tool.follow(embedded, logits, following, signs, inner)
         before, next_one = iou_of(masks, truths), iou_of(_on_picture(after, inner, truths), truths)
         settled = (before >= SETTLED) & (next_one < before + GAIN)
-        masks = self._some_of_others(view, rows, masks)
-        keep = masks.flatten(1).any(1)
-        return Marked(rows[keep], targets[keep], masks[keep], settled[keep])
+        given = self._some_of_others(view, rows, masks)
+        settled &= (given == masks).flatten(1).all(1)  # which is known of the tool's own mask
+        keep = given.flatten(1).any(1)
+        return Marked(rows[keep], targets[keep], given[keep], settled[keep])
 
     def _embed(self, view: View) -> tuple[Tensor, tuple[int, int]]:
         """Embeddings of a view, and (height, width) of its pictures in the square."""
