@@ -132,7 +132,7 @@ class EmbeddedTrainer(Trainer):
         lesson, config = self._lesson, self._lesson.config
         asked = self._asked(view) if config.questions else None
         seen, parts = self._seeing(model, view, view.pictures, None)
-        if asked is not None:
+        if asked is not None and len(asked[0]):  # all may have been moved out of the picture
             questions = asked[0]
             said, own = self._speaking(model, view, seen, *asked)
             parts = {**parts, **said}
@@ -284,7 +284,7 @@ class EmbeddedTrainer(Trainer):
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add the means of the loss's parts, and of what is no loss, since the last log."""
-        means = {name: float(torch.stack(v).mean()) for name, v in self._parts.items()}
+        means = {name: float(torch.stack(v).nanmean()) for name, v in self._parts.items()}
         self._parts.clear()
         super().log({**logs, **means}, *args, **kwargs)
 

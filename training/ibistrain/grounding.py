@@ -23,7 +23,8 @@ from ibistrain.tokenizer import X_LEAD, Y_LEAD, number_ids
 SIGMA = 2.5
 """Spread of the soft labels over neighbouring coarse coordinates, in hundredths."""
 COARSE_WEIGHT, FINE_WEIGHT = 4.0, 0.1
-"""Weights of the first and second two digits of a coordinate; other tokens weigh 1."""
+"""Weights of the first and second two digits of a coordinate; other tokens weigh 1, and so does it
+that the second two are digits at all."""
 LOOKING_LAYERS = (1, 2)
 """Text layers whose first head is taught where to look."""
 QUARTERS = 2
@@ -189,8 +190,8 @@ class CoordinateLoss:
         scores = functional.log_softmax(logits, dim=-1)[:, self._numbers]
         near = -(self._soft[number.clamp(min=0)] * scores).sum(-1)
         loss = torch.where(coarse, near, loss)
-        weight = learnt.float()
-        weight = torch.where(coarse, COARSE_WEIGHT, torch.where(fine, FINE_WEIGHT, weight))
+        loss = torch.where(fine, FINE_WEIGHT * loss - scores.logsumexp(-1), loss)
+        weight = torch.where(coarse, COARSE_WEIGHT, learnt.float())
         return (weight * loss).sum() / weight.sum().clamp(min=1)
 
 

@@ -92,8 +92,8 @@ def _swept(part: Tensor, masks: Tensor, axis: int) -> Tensor:
     runs = starts.cumsum(axis, dtype=torch.int64)
     shape = list(masks.shape)
     shape[axis] = shape[axis] // 2 + 2
-    marked = torch.zeros(shape, dtype=torch.int8, device=masks.device)
-    marked.scatter_reduce_(axis, runs, part.to(torch.int8), "amax")
+    marked = torch.zeros(shape, dtype=torch.int32, device=masks.device)
+    marked.scatter_reduce_(axis, runs, part.to(torch.int32), "amax")
     return masks & marked.gather(axis, runs).bool()
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from ibisagent.tools.litemedsam_net import SIDE
 from ibisagent.tools.square_frame import SquareFrame
-from ibistrain.batches.answers import Kind, answer, iou_of
+from ibistrain.batches.answers import STOP_IOU, iou_of
 from ibistrain.batches.depth import deep_points, depths
 from ibistrain.batches.gallery import Gallery
 from ibistrain.batches.pose import posed_layers
@@ -215,16 +215,17 @@ class KeptMarks:
             height, width = state.mask.shape
             masks[place, :height, :width] = torch.from_numpy(state.mask)
         self._masks = masks.to(gallery.device)
-        truths = torch.stack(
-            [
-                gallery.masks(owner[None], gallery.labels[owner][None], target[None, None])[0, 0]
-                for owner, target in zip(self._owners, self._targets, strict=True)
-            ]
-        )
-        good = answer(truths, self._masks.bool(), self._settled, (1, 1)).kinds == Kind.DONE
+        ious = torch.cat([self._iou(gallery, number) for number in range(len(states))])
+        good = self._settled | (ious >= STOP_IOU)
         # Stopping is one moment of an episode but half of what a turn must decide.
         counts = [max(1, int(part.sum())) for part in (good, ~good)]
         self._chances = torch.where(good, 1 / counts[0], 1 / counts[1])
+
+    def _iou(self, gallery: Gallery, number: int) -> Tensor:
+        """Of one state's mask with its truth, axis (1,)."""
+        owner, target = self._owners[number, None], self._targets[number, None, None]
+        truth = gallery.masks(owner, gallery.labels[owner], target)[:, 0]
+        return iou_of(self._masks[number, None].bool(), truth)
 
     def mark(self, view: View, questions: Questions, own: Tensor) -> Marked:
         """See `Marker.mark`."""

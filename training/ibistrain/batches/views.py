@@ -18,6 +18,9 @@ from ibistrain.batches.pose import Poses, posed, posed_layers
 ASPECTS = tuple(math.exp(step / 5) for step in range(-5, 6))
 """Width over height of the pictures that a batch may have: from 1 : 2.7 to 2.7 : 1."""
 
+LARGEST = 0.5
+"""Share of batches as large as a picture may be: that is how most pictures are seen in use."""
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -81,7 +84,8 @@ class Views:
         words = Random(f"{self._seed}/{number}")
         generator = torch.Generator(gallery.device).manual_seed(words.getrandbits(48))
         aspect, among = words.choices(self._shelves, self._chances)[0]
-        grid = grid_of(aspect, words.uniform(*self._tokens))
+        least, most = self._tokens
+        grid = grid_of(aspect, most if words.random() < LARGEST else words.uniform(least, most))
         size = (grid[0] * self._token, grid[1] * self._token)
         drawn = gallery.draw(self._batch, generator, among)
         places = self._poses.map(gallery, drawn, size, generator)
@@ -92,9 +96,13 @@ class Views:
 
 
 def grid_of(aspect: float, tokens: float) -> tuple[int, int]:
-    """Rows and columns of at most so many tokens, for pictures of an aspect (width / height)."""
-    rows = max(1, round(math.sqrt(tokens / aspect)))
-    return rows, max(1, int(tokens // rows))
+    """Rows and columns of at most so many tokens, for pictures of an aspect (width / height).
+
+    As the processor cuts pictures that are too large: both sides are rounded down.
+    """
+    sides = math.sqrt(tokens / aspect), math.sqrt(tokens * aspect)
+    rows, columns = (max(1, int(side + 1e-6)) for side in sides)
+    return rows, columns
 
 
 def _by_aspect(gallery: Gallery) -> Sequence[tuple[float, Tensor]]:
