@@ -1,22 +1,36 @@
-"""A short run of the real trainer, broken off and continued."""
+"""Short runs of the real trainer, broken off and continued, and their results in use."""
 
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
+from harness.following_tools import FollowingDiscs
 from harness.simulated_episode import episode
 from safetensors.torch import load_file
+from torch import Tensor
 
 from ibisagent.policies.local import LocalPolicy
 from ibisagent.prompts import load_profile
-from ibistrain.embedded import HEADS_FILE, DrawnExamples, EmbeddedConfig, train_embedded
-from ibistrain.examples import ExampleMaker
-from ibistrain.states import states_of
+from ibistrain import embedded, pace
+from ibistrain.batches.imagined import ImaginedMarks
+from ibistrain.batches.marks import KeptMarks, ToolMarks
+from ibistrain.catalogue import Catalogue
+from ibistrain.corpus import LabelledPicture
+from ibistrain.embedded import HEADS_FILE, train_embedded
+from ibistrain.embedded_config import EmbeddedConfig
+from ibistrain.embedded_trainer import EmbeddedTrainer
+from ibistrain.states import State, states_of
+
+BRIEF = EmbeddedConfig(steps=4, batch=2, save_every=2, learning_rate=3e-3)
 
 
 @pytest.fixture(scope="module")
-def states(pictures):
+def states(pictures: list[LabelledPicture]) -> list[State]:
     played = []
     for seed, picture in enumerate(pictures):
         trajectory = episode(picture, seed).trajectory
@@ -25,77 +39,209 @@ def states(pictures):
     return states_of(played, {picture.name: picture for picture in pictures})
 
 
+class Runs:
+    """Runs on the synthetic corpus."""
+
+    def __init__(self, pictures: list[LabelledPicture], catalogue: Catalogue) -> None:
+        self._pictures, self._synonyms = pictures, catalogue.synonyms
+
+    def __call__(self, start: Path, out: Path, config: EmbeddedConfig = BRIEF, **more) -> Path:
+        """The run's folder."""
+        weights = {"blobs": 1.0}
+        train_embedded(start, out, self._pictures, weights, self._synonyms, config, **more)
+        return out
+
+
 @pytest.fixture(scope="module")
-def maker(start, catalogue):
-    return ExampleMaker(load_profile(start), catalogue.synonyms)
+def train(pictures: list[LabelledPicture], catalogue: Catalogue) -> Runs:
+    return Runs(pictures, catalogue)
 
 
-def train(start, out, pictures, states, maker, steps):
-    config = EmbeddedConfig(steps=steps, batch=2, save_every=2, learning_rate=3e-3)
-    profile = load_profile(start)
-    train_embedded(start, out, pictures, {"blobs": 1.0}, states, maker, profile, config)
+@pytest.fixture(scope="module")
+def brief(train: Runs, start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of four steps."""
+    return train(start, tmp_path_factory.mktemp("brief"))
 
 
-def losses(out) -> list[float]:
-    newest = max(out.glob("checkpoint-*"), key=lambda folder: int(folder.name.split("-")[1]))
-    history = json.loads((newest / "trainer_state.json").read_text())["log_history"]
-    return [entry["loss"] for entry in history if "loss" in entry]
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
+    """What runs log, at every step."""
+    entries: list[dict[str, float]] = []
+    arguments, log = embedded._arguments, EmbeddedTrainer.log
+
+    def every_step(*given):
+        made = arguments(*given)
+        made.logging_steps = 1
+        return made
+
+    def logging(self, logs, *args, **kwargs):
+        log(self, logs, *args, **kwargs)
+        entries.append(self.state.log_history[-1])
+
+    monkeypatch.setattr(embedded, "_arguments", every_step)
+    monkeypatch.setattr(EmbeddedTrainer, "log", logging)
+    return entries
 
 
-def test_a_run_learns_is_continued_and_loads_as_a_policy(start, pictures, states, maker, tmp_path):
-    train(start, tmp_path, pictures, states, maker, steps=4)
-    assert (tmp_path / "checkpoint-4").is_dir()
-    train(start, tmp_path, pictures, states, maker, steps=50)
-    seen = losses(tmp_path)
-    assert seen[-1] < 0.8 * seen[0]
-    assert len(seen) == 2  # logged every 25 steps: the first four were not done again
-    assert (tmp_path / "model" / HEADS_FILE).is_file()
-    assert not any("grounding" in n for n in load_file(tmp_path / "model" / "model.safetensors"))
-    assert LocalPolicy(tmp_path / "model", device="cpu").profile is not None
+def weights_of(run: Path) -> dict[str, Tensor]:
+    return {
+        **load_file(run / "model" / "model.safetensors"),
+        **load_file(run / "model" / HEADS_FILE),
+    }
 
 
-def test_without_questions_only_the_vision_tower_learns(start, pictures, catalogue, tmp_path):
-    config = EmbeddedConfig(steps=25, batch=2, refinement=0.3, questions=0, learning_rate=3e-3)
-    profile = load_profile(start)
-    looker = ExampleMaker(profile, catalogue.synonyms, questions=0)
-    train_embedded(start, tmp_path, pictures, {"blobs": 1.0}, [], looker, profile, config)
-    before = load_file(start / "model.safetensors")
-    after = load_file(tmp_path / "model" / "model.safetensors")
-    changed = {name for name, value in before.items() if not value.equal(after[name])}
+def history(run: Path, step: int) -> list[dict[str, float]]:
+    text = (run / f"checkpoint-{step}" / "trainer_state.json").read_text(encoding="utf-8")
+    return json.loads(text)["log_history"]
+
+
+def test_a_run_learns(train: Runs, start: Path, tmp_path: Path) -> None:
+    config = EmbeddedConfig(steps=50, batch=2, learning_rate=3e-3, save_every=50)
+    seen = history(train(start, tmp_path, config), 50)
+    first, last = (entry for entry in seen if "loss" in entry)
+    assert last["loss"] < 0.75 * first["loss"]
+    for part in ("reply", "cover", "place", "again_reply", "spoken"):
+        assert last[part] < first[part], part
+    assert last["learning_rate"] < 1e-4 < first["learning_rate"]
+
+
+def test_the_result_loads_as_a_policy(brief: Path, start: Path) -> None:
+    assert (brief / "model" / HEADS_FILE).is_file()
+    assert not any("grounding" in name for name in load_file(brief / "model" / "model.safetensors"))
+    assert LocalPolicy(brief / "model", device="cpu").profile == load_profile(start)
+    written = (brief / "config.json").read_text(encoding="utf-8")
+    assert EmbeddedConfig.model_validate_json(written) == BRIEF
+
+
+def test_a_run_is_continued_to_the_same_weights(
+    brief: Path, train: Runs, start: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(brief, broken)
+    shutil.rmtree(broken / "checkpoint-4")
+    shutil.rmtree(broken / "model")
+    expected, found = weights_of(brief), weights_of(train(start, broken))
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        assert torch.allclose(value, found[name], atol=1e-6), name
+
+
+def test_continuing_starts_from_the_weights_that_were_saved(
+    brief: Path, train: Runs, start: Path, tmp_path: Path
+) -> None:
+    """A run of no further steps must export what the broken one had learnt."""
+    again = tmp_path / "again"
+    shutil.copytree(brief, again)
+    shutil.rmtree(again / "model")
+    found, expected = weights_of(train(start, again)), weights_of(brief)
+    untrained = load_file(start / "model.safetensors")
+    assert all(torch.equal(value, found[name]) for name, value in expected.items())
+    assert not any(torch.equal(value, found[name]) for name, value in untrained.items())
+
+
+def test_a_run_begins_with_the_result_of_another(brief: Path, train: Runs, tmp_path: Path) -> None:
+    """Its read-outs, too."""
+    config = BRIEF.model_copy(update={"steps": 1, "learning_rate": 1e-12})
+    second = weights_of(train(brief / "model", tmp_path, config))
+    for name, value in weights_of(brief).items():
+        assert torch.allclose(value, second[name], atol=1e-6), name
+
+
+def test_without_questions_only_the_vision_tower_learns(
+    train: Runs, start: Path, tmp_path: Path
+) -> None:
+    config = BRIEF.model_copy(update={"questions": 0})
+    before, after = (
+        load_file(start / "model.safetensors"),
+        weights_of(train(start, tmp_path, config)),
+    )
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
     assert changed
     assert all("visual." in name for name in changed)
 
 
-def test_continuing_starts_from_the_weights_that_were_saved(
-    start, pictures, states, maker, tmp_path
-):
-    """A run of no further steps must export what the broken one had learnt."""
-    train(start, tmp_path, pictures, states, maker, steps=4)
-    first = load_file(tmp_path / "model" / "model.safetensors")
-    heads = load_file(tmp_path / "model" / HEADS_FILE)
-    train(start, tmp_path, pictures, states, maker, steps=4)
-    again = load_file(tmp_path / "model" / "model.safetensors")
-    untrained = load_file(start / "model.safetensors")
-    assert all(first[name].equal(again[name]) for name in first)
-    assert not all(first[name].equal(untrained[name]) for name in first)
-    assert all(heads[n].equal(v) for n, v in load_file(tmp_path / "model" / HEADS_FILE).items())
+def test_batches_add_up_to_a_step(
+    train: Runs, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers, compute = [], EmbeddedTrainer.compute_loss
+
+    def counting(self, model, inputs, *args, **kwargs):
+        numbers.append(int(inputs["number"]))
+        return compute(self, model, inputs, *args, **kwargs)
+
+    monkeypatch.setattr(EmbeddedTrainer, "compute_loss", counting)
+    config = BRIEF.model_copy(update={"steps": 3, "batches": 2, "refinement": 0})
+    train(start, tmp_path, config)
+    assert sorted(numbers) == list(range(6))
 
 
-def test_examples_depend_on_their_number_only(pictures, states, maker):
-    config = EmbeddedConfig(steps=5, batch=4, refinement=0)
-    first, second = (
-        DrawnExamples(pictures, {"blobs": 1.0}, states, maker, config) for _ in range(2)
-    )
-    assert len(first) == 20
-    assert [t.reply for t in first[7].turns] == [t.reply for t in second[7].turns]
-    replies = {tuple(t.reply for t in first[i].turns) for i in range(20)}
-    assert len(replies) > 10
+def test_a_tool_marks_and_explains_pictures(
+    train: Runs, start: Path, tmp_path: Path, logged: list[dict[str, float]]
+) -> None:
+    tool = FollowingDiscs()
+    train(start, tmp_path, BRIEF, tool=tool)
+    assert len(tool.asked) >= 2 * BRIEF.steps
+    assert {"taught", "again_reply", "again_cover"} < logged[0].keys()
+    assert all(value == value for value in logged[0].values())
 
 
-def test_refinements_are_mixed_in_and_half_of_them_stop(pictures, states, maker):
-    config = EmbeddedConfig(steps=100, batch=2, refinement=0.5)
-    drawn = DrawnExamples(pictures, {"blobs": 1.0}, states, maker, config)
-    refined = [example for example in (drawn[i] for i in range(200)) if example.mask.any()]
-    stops = sum("Terminate" in example.turns[0].reply for example in refined)
-    assert 60 < len(refined) < 140
-    assert 0.25 < stops / len(refined) < 0.85
+def test_masks_of_episodes_are_corrected(
+    train: Runs,
+    start: Path,
+    states: list[State],
+    tmp_path: Path,
+    logged: list[dict[str, float]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    marked, mark = [], KeptMarks.mark
+
+    def marking(*given):
+        marked.append(mark(*given))
+        return marked[-1]
+
+    monkeypatch.setattr(KeptMarks, "mark", marking)
+    train(start, tmp_path, BRIEF, states=states)
+    assert len(states) > 6
+    assert [len(one.rows) for one in marked] == [BRIEF.batch] * BRIEF.steps
+    assert "again_reply" in logged[0]
+    assert "taught" not in logged[0]
+
+
+@pytest.mark.parametrize(
+    ("tool", "kept", "kind"),
+    [(True, True, ToolMarks), (False, True, KeptMarks), (False, False, ImaginedMarks)],
+)
+def test_a_tool_marks_rather_than_episodes_and_those_rather_than_nothing(
+    train: Runs,
+    start: Path,
+    states: list[State],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tool: bool,
+    kept: bool,
+    kind: type,
+) -> None:
+    lessons = []
+    monkeypatch.setattr(EmbeddedTrainer, "train", lambda self, **_: lessons.append(self._lesson))
+    more = {"tool": FollowingDiscs() if tool else None, "states": states if kept else []}
+    train(start, tmp_path, **more)
+    assert type(lessons[0].marker) is kind
+    assert lessons[0].teacher is (lessons[0].marker if tool else None)
+
+
+def test_a_run_ends_with_its_time(
+    train: Runs,
+    start: Path,
+    tmp_path: Path,
+    logged: list[dict[str, float]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Steps take ten seconds by this clock, and the run has a minute."""
+    monkeypatch.setattr(pace, "time", SimpleNamespace(monotonic=lambda: 10.0 * len(logged)))
+    config = BRIEF.model_copy(update={"steps": 1000, "minutes": 1.0, "warmup": 2, "refinement": 0})
+    train(start, tmp_path, config)
+    rates = [entry["learning_rate"] for entry in logged if "learning_rate" in entry]
+    assert 5 <= len(rates) <= 8
+    assert max(rates) > 0.5 * config.learning_rate
+    assert rates[-1] < 0.1 * config.learning_rate
+    assert (tmp_path / "model" / "model.safetensors").is_file()

@@ -22,7 +22,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.minutes = 3.0
-        monkeypatch.setattr(pace.time, "monotonic", lambda: 60 * self.minutes)
+        clock = SimpleNamespace(monotonic=lambda: 60 * self.minutes)
+        monkeypatch.setattr(pace, "time", clock)
 
 
 @pytest.fixture
