@@ -19,6 +19,7 @@ from ibistrain.batches import questions as asking
 from ibistrain.batches.answers import Answers
 from ibistrain.batches.gallery import Gallery
 from ibistrain.batches.marks import Marked
+from ibistrain.batches.numbers import Numbers, number_of
 from ibistrain.batches.scripts import IGNORE, Scripts
 from ibistrain.catalogue import Catalogue
 from ibistrain.corpus import LabelledPicture
@@ -26,10 +27,8 @@ from ibistrain.embedded_config import EmbeddedConfig
 from ibistrain.embedded_trainer import (
     WEIGHTS,
     EmbeddedTrainer,
-    Numbers,
     _clicks_of,
     _worth_of,
-    number_of,
 )
 from ibistrain.grounding import LOOKING_LAYERS, CoordinateLoss, GroundingHeads
 from ibistrain.reading import Watch, prepare, read
@@ -60,7 +59,7 @@ def make(
             model=model,
             args=embedded._arguments(tmp_path, config),
             data_collator=number_of,
-            train_dataset=Numbers(config),
+            train_dataset=Numbers(config.steps * config.batches),
         )
 
     return trainer
@@ -343,13 +342,6 @@ def test_a_click_counts_if_both_coordinates_lie_in_the_target() -> None:
     for number, (x, y) in enumerate([(45, 65), (45, 10), (10, 65), (49, 60)]):
         scores[number, 0, x], scores[number, 1, y] = 1, 1
     assert _worth_of(scores, worths) == 0.5
-
-
-def test_there_are_as_many_numbers_as_batches() -> None:
-    numbers = Numbers(EmbeddedConfig(steps=7, batches=3))
-    assert len(numbers) == 21
-    assert numbers[5] == 5
-    assert number_of([5])["number"] == 5
 
 
 def test_the_rate_is_that_of_the_pace(make: Make) -> None:

@@ -18,12 +18,13 @@ from ibistrain.batches.contrast import Contrasts
 from ibistrain.batches.gallery import Gallery
 from ibistrain.batches.imagined import ImaginedMarks
 from ibistrain.batches.marks import FollowingTool, KeptMarks, Marker, ToolMarks
+from ibistrain.batches.numbers import Numbers, number_of
 from ibistrain.batches.pose import Poses
 from ibistrain.batches.scripts import ScriptWriter
 from ibistrain.batches.views import Views
 from ibistrain.corpus import LabelledPicture
 from ibistrain.embedded_config import EmbeddedConfig
-from ibistrain.embedded_trainer import EmbeddedTrainer, Lesson, Numbers, number_of
+from ibistrain.embedded_trainer import EmbeddedTrainer, Lesson
 from ibistrain.grounding import GroundingHeads
 from ibistrain.reading import prepare
 from ibistrain.states import State
@@ -73,7 +74,7 @@ def train_embedded(
         model=model,
         args=_arguments(out, config),
         data_collator=number_of,
-        train_dataset=Numbers(config),
+        train_dataset=Numbers(config.steps * config.batches),
     )
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out)))
     export(start, model, processor, heads, out / "model")

@@ -6,7 +6,6 @@ made on the device from the number of a batch, and the loss.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import Dataset
 from transformers import Trainer
 from transformers.utils import SAFE_WEIGHTS_NAME
 
@@ -48,23 +46,6 @@ WEIGHTS = {
     "missing": 2.0,
 }
 """Weights of the loss's parts."""
-
-
-class Numbers(Dataset[int]):
-    """The numbers of a run's batches; all else follows from them.
-
-    Args:
-        config: The run's settings.
-    """
-
-    def __init__(self, config: EmbeddedConfig) -> None:
-        self._count = config.steps * config.batches
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index: int) -> int:
-        return index
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +101,7 @@ class EmbeddedTrainer(Trainer):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
     ) -> Any:
         """The losses of `ibistrain.grounding`, and that of the replies if there are any."""
-        view = self._lesson.views.draw(int(inputs["number"]))
+        view = self._lesson.views.draw(inputs["number"])
         parts = self._taught(self.accelerator.unwrap_model(model), view)
         self._note(parts)
         weighed = {name: WEIGHTS.get(name.removeprefix("again_"), 0) for name in parts}
@@ -291,11 +272,6 @@ class EmbeddedTrainer(Trainer):
     def _note(self, parts: dict[str, Tensor]) -> None:
         for name, value in parts.items():
             self._parts.setdefault(name, []).append(value.detach().float())
-
-
-def number_of(numbers: Sequence[int]) -> dict[str, Any]:
-    """A batch as the trainer wants it: its number."""
-    return {"number": torch.tensor(numbers[0])}
 
 
 def _clicks_of(scores: Tensor, generator: torch.Generator) -> Tensor:

@@ -11,16 +11,11 @@ from transformers import TrainingArguments
 from ibisagent.tools.litemedsam_net import LiteMedSAMNet
 from ibistrain.batches.contrast import Contrasts
 from ibistrain.batches.gallery import Gallery
+from ibistrain.batches.numbers import Numbers, number_of
 from ibistrain.batches.pose import Poses
 from ibistrain.clicks import click_trainer, squares
 from ibistrain.clicks.click_model import ClickModel
-from ibistrain.clicks.click_trainer import (
-    ENCODER_RATE,
-    ClickConfig,
-    ClickTrainer,
-    StepNumbers,
-    together,
-)
+from ibistrain.clicks.click_trainer import ENCODER_RATE, ClickConfig, ClickTrainer
 
 CONFIG = ClickConfig(steps=12, pictures=1, targets=2, learning_rate=2e-3)
 
@@ -38,8 +33,8 @@ def trainer(gallery: Gallery, folder: Path) -> ClickTrainer:
         CONFIG,
         model=ClickModel(LiteMedSAMNet("cpu"), rank=4),
         args=arguments,
-        data_collator=together,
-        train_dataset=StepNumbers(CONFIG.steps),
+        data_collator=number_of,
+        train_dataset=Numbers(CONFIG.steps),
     )
 
 
@@ -49,7 +44,7 @@ def test_a_step_is_decided_by_its_number(
 ) -> None:
     monkeypatch.setattr(click_trainer, "CLICKS", ((2,), (1,)))
     made = trainer(gallery, tmp_path)
-    losses = [float(made.training_step(made.model, {"numbers": [n]})) for n in (3, 4, 3)]
+    losses = [float(made.training_step(made.model, {"number": n})) for n in (3, 4, 3)]
     assert losses[0] == losses[2] != losses[1]
     made.log({"loss": 1.0})
     logged = made.state.log_history[-1]
@@ -77,7 +72,7 @@ def test_the_loss_falls_on_a_batch_that_comes_again(
     optimiser = made.create_optimizer()
     losses = []
     for _ in range(8):
-        losses.append(float(made.training_step(made.model, {"numbers": [0]})))
+        losses.append(float(made.training_step(made.model, {"number": 0})))
         optimiser.step()
         optimiser.zero_grad()
     assert losses[-1] < 0.75 * losses[0]

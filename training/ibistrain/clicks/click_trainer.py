@@ -10,7 +10,6 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import Dataset
 from transformers import Trainer
 
 from ibistrain.batches.gallery import Gallery
@@ -48,28 +47,6 @@ class ClickConfig(BaseModel):
     )
     seed: int = 0
     save_every: int = Field(default=500, gt=0, description="Steps between checkpoints.")
-
-
-class StepNumbers(Dataset[int]):
-    """The numbers of the steps: a number decides all about its batch.
-
-    Args:
-        steps: How many.
-    """
-
-    def __init__(self, steps: int) -> None:
-        self._steps = steps
-
-    def __len__(self) -> int:
-        return self._steps
-
-    def __getitem__(self, index: int) -> int:
-        return index
-
-
-def together(numbers: Sequence[int]) -> dict[str, list[int]]:
-    """A batch as the trainer wants it."""
-    return {"numbers": list(numbers)}
 
 
 class ClickTrainer(Trainer):
@@ -115,7 +92,7 @@ class ClickTrainer(Trainer):
             The mean loss of a click, without gradient.
         """
         model.train()
-        number = inputs["numbers"][0]
+        number = inputs["number"]
         net: ClickModel = self.accelerator.unwrap_model(model)
         clicks = Random(f"{self._config.seed}/{number}").choices(*CLICKS)[0]
         generator = torch.Generator(self._gallery.device)

@@ -13,8 +13,9 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from ibisagent.tools.litemedsam_net import LiteMedSAMNet
 from ibistrain.batches.gallery import Gallery
+from ibistrain.batches.numbers import Numbers, number_of
 from ibistrain.clicks.click_model import ClickModel
-from ibistrain.clicks.click_trainer import ClickConfig, ClickTrainer, StepNumbers, together
+from ibistrain.clicks.click_trainer import ClickConfig, ClickTrainer
 from ibistrain.clicks.regions import find_regions
 from ibistrain.corpus import LabelledPicture
 
@@ -57,8 +58,8 @@ def train_clicks(
         config,
         model=model,
         args=arguments,
-        data_collator=together,
-        train_dataset=StepNumbers(config.steps),
+        data_collator=number_of,
+        train_dataset=Numbers(config.steps),
     )
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out)))
     trained = {name: value.cpu().contiguous() for name, value in model.weights().items()}
