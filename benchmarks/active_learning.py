@@ -54,7 +54,7 @@ from ibisagent.policies.local import LocalPolicy  # noqa: E402
 from ibisagent.uncertainty import Sampling, uncertainty  # noqa: E402
 from ibisagent.volume import read_image  # noqa: E402
 from ibistrain.catalogue import Catalogue, SetEntry  # noqa: E402
-from ibistrain.corpus import LabelledPicture  # noqa: E402
+from ibistrain.labelled_picture import LabelledPicture  # noqa: E402
 from ibistrain.play_tasks import draw_tasks  # noqa: E402
 from ibistrain.simulation.run import simulate  # noqa: E402
 from ibistrain.simulation.settings import Shares, SimulationSettings  # noqa: E402

@@ -25,15 +25,16 @@ from ibisagent.prompts import PROFILE_FILE, PromptProfile
 from ibisagent.tools.base import Segmentation
 from ibistrain import tiny
 from ibistrain.catalogue import Catalogue, SetEntry
-from ibistrain.corpus import LabelledPicture, load_corpus
+from ibistrain.corpus import load_corpus
 from ibistrain.embedded import train_embedded
 from ibistrain.embedded_config import EmbeddedConfig
+from ibistrain.labelled_picture import LabelledPicture
 from ibistrain.play_tasks import draw_tasks, judge
 from ibistrain.rewards import RewardWeights
 from ibistrain.simulation.run import simulate
 from ibistrain.simulation.settings import Shares, SimulationSettings
 from ibistrain.starting_point import write_starting_point
-from ibistrain.states import State
+from ibistrain.state import State
 from ibistrain.tasks import PictureTasks, Task
 
 GOOD = 0.75

@@ -49,7 +49,8 @@ from ibistrain.clicks.curve import (  # noqa: E402
     draw_cases,
     mean_over_labels,
 )
-from ibistrain.corpus import LabelledPicture, load_corpus  # noqa: E402
+from ibistrain.corpus import load_corpus  # noqa: E402
+from ibistrain.labelled_picture import LabelledPicture  # noqa: E402
 from ibistrain.position_prior import hit, position_prior  # noqa: E402
 
 RESULTS = ROOT / "docs" / "results" / "embedded_default.json"

@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import quality  # noqa: E402
 from ibistrain.catalogue import Catalogue, SetEntry  # noqa: E402
-from ibistrain.corpus import LabelledPicture  # noqa: E402
+from ibistrain.labelled_picture import LabelledPicture  # noqa: E402
 
 
 def picture(left: int) -> LabelledPicture:

@@ -12,8 +12,8 @@ from ibisagent.policies.scripted import ScriptedAnnotator
 from ibisagent.prompts import load_profile
 from ibisagent.rle import Rle
 from ibisagent.trajectory import SliceRecord, record
-from ibistrain.corpus import LabelledPicture
 from ibistrain.episode_record import EpisodeRecord
+from ibistrain.labelled_picture import LabelledPicture
 
 
 def episode(picture: LabelledPicture, seed: int, target: str = "disc") -> EpisodeRecord:

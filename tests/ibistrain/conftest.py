@@ -10,7 +10,7 @@ import torch
 
 from ibistrain.batches.gallery import Gallery
 from ibistrain.catalogue import Catalogue
-from ibistrain.corpus import LabelledPicture
+from ibistrain.labelled_picture import LabelledPicture
 from ibistrain.starting_point import write_starting_point
 from ibistrain.tiny import TinySize
 

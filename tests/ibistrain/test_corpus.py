@@ -7,7 +7,8 @@ import pytest
 
 from ibisagent.subjects import is_held_back
 from ibistrain.catalogue import Catalogue, load_catalogue
-from ibistrain.corpus import MAX_SIDE, by_set_and_subject, load_corpus
+from ibistrain.corpus import load_corpus
+from ibistrain.labelled_picture import MAX_SIDE, by_set_and_subject
 
 
 @pytest.fixture(scope="module")

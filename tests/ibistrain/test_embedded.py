@@ -20,11 +20,12 @@ from ibistrain import embedded, pace
 from ibistrain.batches.imagined import ImaginedMarks
 from ibistrain.batches.marks import KeptMarks, ToolMarks
 from ibistrain.catalogue import Catalogue
-from ibistrain.corpus import LabelledPicture
 from ibistrain.embedded import HEADS_FILE, train_embedded
 from ibistrain.embedded_config import EmbeddedConfig
 from ibistrain.embedded_trainer import EmbeddedTrainer
-from ibistrain.states import State, states_of
+from ibistrain.labelled_picture import LabelledPicture
+from ibistrain.state import State
+from ibistrain.states import states_of
 
 BRIEF = EmbeddedConfig(steps=4, batch=2, save_every=2, learning_rate=3e-3)
 

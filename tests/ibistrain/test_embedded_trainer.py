@@ -22,7 +22,6 @@ from ibistrain.batches.marks import Marked
 from ibistrain.batches.numbers import Numbers, number_of
 from ibistrain.batches.scripts import IGNORE, Scripts
 from ibistrain.catalogue import Catalogue
-from ibistrain.corpus import LabelledPicture
 from ibistrain.embedded_config import EmbeddedConfig
 from ibistrain.embedded_trainer import (
     WEIGHTS,
@@ -31,6 +30,7 @@ from ibistrain.embedded_trainer import (
     _worth_of,
 )
 from ibistrain.grounding import LOOKING_LAYERS, CoordinateLoss, GroundingHeads
+from ibistrain.labelled_picture import LabelledPicture
 from ibistrain.reading import Watch, prepare, read
 
 Make = Callable[..., EmbeddedTrainer]

@@ -173,8 +173,30 @@ def test_heads_can_learn_place_and_cover() -> None:
     assert losses["place"] < 1e-3
     assert losses["cover"] < 0.05
     assert losses["hit"] == 1
-    logits = heads.covered(tokens, grid)
-    assert torch.equal(logits > 0, covered > 0.5)  # quarters lie where they lie in the picture
+    assert torch.equal(heads.covered(tokens, grid) > 0, covered > 0.5)
+
+
+def test_quarter_cells_lie_where_they_lie_in_the_picture() -> None:
+    """Logits that say which token and which quarter of it they are of."""
+    heads, rows, columns = GroundingHeads(6, ["disc"]), 2, 3
+    with torch.no_grad():
+        heads.cover.weight.copy_(4 * torch.arange(6.0).expand(8, -1))
+        heads.cover.bias.copy_(torch.arange(4.0).repeat_interleave(2))
+    found = heads.covered(torch.eye(6)[None], (rows, columns))
+    assert found.shape == (1, 24, 2)
+    for layer in found[0].T:
+        for number, value in enumerate(layer.tolist()):
+            row, column = divmod(number, 2 * columns)
+            token, quarter = row // 2 * columns + column // 2, row % 2 * 2 + column % 2
+            assert value == 4 * token + quarter
+
+
+def test_targets_have_their_own_place_behind_the_mask() -> None:
+    heads = GroundingHeads(4, ["disc", "star"])
+    with torch.no_grad():
+        heads.cover.weight.zero_()
+        heads.cover.bias.copy_(torch.tensor([0.0, 1.0, 2.0]).repeat(4))
+    assert heads.covered(torch.zeros(1, 6, 4), (2, 3))[0, 7].tolist() == [0, 1, 2]
 
 
 def test_what_the_labels_do_not_tell_is_not_judged() -> None:

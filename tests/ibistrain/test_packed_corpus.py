@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -76,3 +78,9 @@ def test_a_corpus_that_cannot_be_written_is_refused_with_the_fix(pictures, tmp_p
     (tmp_path / "file").touch()
     with pytest.raises(OutputNotWritable, match="Give a folder"):
         pack(tmp_path / "file" / "corpus.zip", pictures)
+
+
+def test_training_from_a_packed_corpus_needs_no_image_readers():
+    modules = "ibistrain.packed_corpus, ibistrain.embedded, ibistrain.clicks.train"
+    code = f"import sys; sys.modules['SimpleITK'] = None; import {modules}"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -13,7 +13,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from ibisagent.prompts import load_profile
 from ibistrain.batches.answers import Answers, Kind
 from ibistrain.batches.scripts import IGNORE, Scripts, ScriptWriter, Told
-from ibistrain.corpus import LabelledPicture
+from ibistrain.labelled_picture import LabelledPicture
 from ibistrain.reading import Watch, attention_mask, prepare, read, see
 from ibistrain.starting_point import write_starting_point
 from ibistrain.tiny import TinySize

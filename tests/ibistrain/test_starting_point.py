@@ -15,7 +15,7 @@ from ibisagent.prompts import load_profile
 from ibistrain.batches.answers import Kind
 from ibistrain.batches.scripts import reply_text
 from ibistrain.catalogue import Catalogue, load_catalogue
-from ibistrain.corpus import LabelledPicture
+from ibistrain.labelled_picture import LabelledPicture
 from ibistrain.questions import ask
 from ibistrain.starting_point import embedded_profile, texts, write_starting_point
 from ibistrain.tiny import TinySize

@@ -11,8 +11,8 @@ from PIL import Image
 
 from ibisagent.errors import InvalidTrajectory
 from ibisagent.rle import Rle
-from ibistrain.corpus import LabelledPicture
 from ibistrain.episode_record import EpisodeRecord, write_shards
+from ibistrain.labelled_picture import LabelledPicture
 from ibistrain.states import read_states, states_of, states_of_episodes
 
 

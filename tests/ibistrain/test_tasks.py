@@ -9,7 +9,7 @@ import pytest
 from harness.disc_episodes import PROMPT, disc_episodes
 
 from ibisagent.errors import InvalidRequest
-from ibistrain.corpus import LabelledPicture
+from ibistrain.labelled_picture import LabelledPicture
 from ibistrain.tasks import EpisodeTasks, PictureTasks
 
 

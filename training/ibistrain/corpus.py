@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,61 +20,15 @@ from scipy import ndimage
 
 from ibisagent.manifest import Item, load_manifest
 from ibisagent.slices import SliceView
-from ibisagent.tools.base import RGB, Mask
+from ibisagent.tools.base import RGB
 from ibisagent.volume import is_picture, read_image
 from ibistrain.catalogue import Catalogue, SetEntry
+from ibistrain.labelled_picture import MAX_SIDE, LabelledPicture
 
 logger = logging.getLogger(__name__)
 
-MAX_SIDE = 384
-"""Longest side of a stored picture in pixels: the model's 320 and room for cropping."""
-MIN_SHARE = 0.0008
-"""Targets smaller than this share of the picture are not asked for: about 25 pixels as the model
-sees it."""
 CLOSING_MM = 6
 """Radius that closes gaps between the parts of an atlas when they are joined to one organ."""
-
-
-@dataclass(frozen=True, eq=False)
-class LabelledPicture:
-    """One picture with its labels.
-
-    Attributes:
-        set_name: Data set.
-        subject: Whom it shows.
-        name: Item, plane and slice, for messages.
-        rgb: The picture, axes (row, column, channel), uint8.
-        labels: Label ids, axes (row, column); 0 is background.
-        targets: Every target the labels can answer for -> the ids whose union it is. A target
-            whose ids do not occur is absent from the picture.
-        flip: Whether mirror images are harmless.
-    """
-
-    set_name: str
-    subject: str
-    name: str
-    rgb: RGB
-    labels: NDArray[np.uint8]
-    targets: dict[str, tuple[int, ...]]
-    flip: bool
-
-    def truth(self, target: str, labels: NDArray[np.uint8] | None = None) -> Mask:
-        """A target's mask, axes (row, column), from these labels or a warped copy of them."""
-        found: Mask = np.isin(self.labels if labels is None else labels, self.targets[target])
-        return found
-
-    @property
-    def present(self) -> list[str]:
-        """Targets that are large enough to be asked for."""
-        least = MIN_SHARE * self.labels.size
-        counts = np.bincount(self.labels.ravel(), minlength=256)
-        return [name for name, ids in self.targets.items() if counts[list(ids)].sum() >= least]
-
-    @property
-    def absent(self) -> list[str]:
-        """Targets of which there is no pixel at all."""
-        values = set(np.unique(self.labels).tolist())
-        return [name for name, ids in self.targets.items() if not values & set(ids)]
 
 
 def load_corpus(
@@ -99,18 +52,6 @@ def load_corpus(
                 pictures.extend(_pictures(item, catalogue.sets[name]))
     logger.info("%d pictures of %d sets", len(pictures), len(sets or catalogue.sets))
     return pictures
-
-
-def by_set_and_subject(
-    pictures: Sequence[LabelledPicture],
-) -> dict[str, dict[str, list[LabelledPicture]]]:
-    """Pictures that show at least one target, by set and then by subject."""
-    groups: dict[str, dict[str, list[LabelledPicture]]] = {}
-    for picture in pictures:
-        if picture.present:
-            subjects = groups.setdefault(picture.set_name, {})
-            subjects.setdefault(picture.subject, []).append(picture)
-    return groups
 
 
 def _pictures(item: Item, entry: SetEntry) -> Iterator[LabelledPicture]:

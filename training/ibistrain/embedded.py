@@ -22,12 +22,12 @@ from ibistrain.batches.numbers import Numbers, number_of
 from ibistrain.batches.pose import Poses
 from ibistrain.batches.scripts import ScriptWriter
 from ibistrain.batches.views import Views
-from ibistrain.corpus import LabelledPicture
 from ibistrain.embedded_config import EmbeddedConfig
 from ibistrain.embedded_trainer import EmbeddedTrainer, Lesson
 from ibistrain.grounding import GroundingHeads
+from ibistrain.labelled_picture import LabelledPicture
 from ibistrain.reading import prepare
-from ibistrain.states import State
+from ibistrain.state import State
 
 HEADS_FILE = "grounding_heads.safetensors"
 

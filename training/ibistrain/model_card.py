@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from ibistrain.catalogue import Catalogue
-from ibistrain.corpus import LabelledPicture
+from ibistrain.labelled_picture import LabelledPicture
 
 Hits = Mapping[tuple[str, str], Sequence[bool]]
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ibisagent.errors import InvalidManifest
 from ibisagent.output import make_folder, write_whole
 from ibistrain.catalogue import Catalogue
-from ibistrain.corpus import LabelledPicture, load_corpus
+from ibistrain.labelled_picture import LabelledPicture
 
 INDEX = "index.json"
 FORMAT = "ibistrain-corpus/1"
@@ -75,7 +75,11 @@ def training_pictures(data: Path, catalogue: Catalogue) -> list[LabelledPicture]
         data: Folder with one folder a set, or a file that `pack` wrote.
         catalogue: Which sets of a folder, and how; a packed corpus brings its own.
     """
-    return unpack(data) if data.is_file() else load_corpus(data, catalogue)
+    if data.is_file():
+        return unpack(data)
+    from ibistrain.corpus import load_corpus  # brings image readers, which a packed corpus spares
+
+    return load_corpus(data, catalogue)
 
 
 def unpack(path: Path) -> list[LabelledPicture]:

@@ -18,7 +18,7 @@ from ibisagent.evaluation_cases import Case
 from ibisagent.slices import Plane, SliceView
 from ibisagent.tools.base import Mask
 from ibisagent.volume import read_image
-from ibistrain.corpus import LabelledPicture
+from ibistrain.labelled_picture import LabelledPicture
 
 GRID = 64
 """Side of the grid of candidate positions."""

@@ -14,7 +14,7 @@ from ibistrain import tiny
 from ibistrain.batches.answers import Kind
 from ibistrain.batches.scripts import reply_text
 from ibistrain.catalogue import Catalogue
-from ibistrain.corpus import LabelledPicture
+from ibistrain.labelled_picture import LabelledPicture
 from ibistrain.questions import names, phrases
 
 SHARES = (0.005, 0.05, 0.2)

@@ -1,9 +1,8 @@
-"""States of simulated episodes: a mask on a picture, on the way to a target."""
+"""Reads states from simulated episodes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -11,33 +10,14 @@ import numpy as np
 from ibisagent.metrics import iou
 from ibisagent.tools.base import Mask
 from ibisagent.trajectory import Trajectory
-from ibistrain.corpus import LabelledPicture
 from ibistrain.episode_record import EPISODE_FORMAT, EpisodeRecord, read_episodes
+from ibistrain.labelled_picture import LabelledPicture
+from ibistrain.state import GAIN, State
 
-GAIN = 0.03
-"""A state is settled when no later click of its episode raised the IoU by more than this."""
 SETTLED = 0.3
 """Least IoU of a settled state."""
 SETTLED_BY_POLICY = 0.5
 """The same where a policy clicked: that its clicks were in vain does not say that all would be."""
-
-
-@dataclass(frozen=True, eq=False)
-class State:
-    """One moment of an episode.
-
-    Attributes:
-        picture: Name of the picture in the corpus.
-        target: What is being segmented.
-        mask: The mask of the moment, axes (row, column).
-        settled: Whether the annotator's later clicks did not help, so that stopping is right
-            even if the mask is not good.
-    """
-
-    picture: str
-    target: str
-    mask: Mask
-    settled: bool
 
 
 def read_states(source: Path, pictures: Mapping[str, LabelledPicture]) -> list[State]:

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from ibisagent.errors import InvalidRequest
 from ibisagent.tools.base import RGB, Mask
-from ibistrain.corpus import LabelledPicture, by_set_and_subject
 from ibistrain.episode_record import EpisodeRecord
+from ibistrain.labelled_picture import LabelledPicture, by_set_and_subject
 from ibistrain.picture_store import PictureStore
 from ibistrain.questions import ask
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ibistrain.batches.gallery import Gallery
-from ibistrain.corpus import MAX_SIDE, LabelledPicture
+from ibistrain.labelled_picture import MAX_SIDE, LabelledPicture
 
 
 @pytest.fixture(scope="module")

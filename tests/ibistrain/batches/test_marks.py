@@ -20,8 +20,8 @@ from ibistrain.batches.marks import SETTLED, KeptMarks, Marked, ToolMarks, witho
 from ibistrain.batches.pose import Poses
 from ibistrain.batches.questions import Questions
 from ibistrain.batches.views import View
-from ibistrain.corpus import LabelledPicture
-from ibistrain.states import GAIN, State
+from ibistrain.labelled_picture import LabelledPicture
+from ibistrain.state import GAIN, State
 
 DISC, SQUARE, STAR = 0, 1, 2
 INNER = SquareFrame(SIZE, SIDE).inner

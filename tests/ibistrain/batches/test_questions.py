@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ibistrain.batches.gallery import Gallery
 from ibistrain.batches.questions import Questions, draw_questions, one_a_picture
-from ibistrain.corpus import MIN_SHARE
+from ibistrain.labelled_picture import MIN_SHARE
 
 AREAS = st.lists(
     st.lists(st.sampled_from([0.0, MIN_SHARE / 2, MIN_SHARE, 0.1, 1.0]), min_size=4, max_size=4),

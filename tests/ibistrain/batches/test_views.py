@@ -19,7 +19,7 @@ from ibistrain.batches.contrast import Contrasts
 from ibistrain.batches.gallery import Gallery
 from ibistrain.batches.pose import Poses, posed_layers
 from ibistrain.batches.views import ASPECTS, View, Views, grid_of
-from ibistrain.corpus import LabelledPicture
+from ibistrain.labelled_picture import LabelledPicture
 
 TOKEN = 16
 """Pixels of a token's side in the fixture's checkpoint, and the bounds on a picture's tokens."""

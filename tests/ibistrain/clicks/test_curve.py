@@ -18,7 +18,7 @@ from ibistrain.clicks.curve import (
     is_small,
     mean_over_labels,
 )
-from ibistrain.corpus import LabelledPicture
+from ibistrain.labelled_picture import LabelledPicture
 
 
 class Columns:

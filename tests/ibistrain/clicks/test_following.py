@@ -23,7 +23,7 @@ from ibisagent.tools.litemedsam_net import SIDE, LiteMedSAMNet
 from ibisagent.tools.square_frame import CERTAIN, SquareFrame
 from ibistrain.clicks.click_model import ClickModel
 from ibistrain.clicks.following import FollowingClicks
-from ibistrain.corpus import LabelledPicture
+from ibistrain.labelled_picture import LabelledPicture
 
 TURNS = 4
 SAID = {-DRAWN: -12.0, -CERTAIN: -1.0, CERTAIN: 1.0, DRAWN: 12.0}

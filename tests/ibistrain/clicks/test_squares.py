@@ -24,7 +24,7 @@ from ibistrain.clicks.squares import (
     inside_of,
     plain_squares,
 )
-from ibistrain.corpus import LabelledPicture
+from ibistrain.labelled_picture import LabelledPicture
 
 SIZES = st.tuples(st.integers(1, 400), st.integers(1, 400))
 

@@ -14,7 +14,7 @@ from ibistrain.batches.gallery import Gallery
 from ibistrain.clicks import targets
 from ibistrain.clicks.squares import Squares
 from ibistrain.clicks.targets import Targets, draw_targets
-from ibistrain.corpus import LabelledPicture
+from ibistrain.labelled_picture import LabelledPicture
 
 LARGE, SMALL, SECOND, PART, REGION, OTHER = 900, 400, 625, 256, 1600, 2500
 """Pixels of: two islands of target 1, target 2, an unnamed label, and two regions."""

@@ -15,7 +15,7 @@ from ibisagent.tools.litemedsam import LiteMedSAM
 from ibistrain.clicks import click_trainer
 from ibistrain.clicks.click_trainer import ClickConfig
 from ibistrain.clicks.train import train_clicks
-from ibistrain.corpus import LabelledPicture
+from ibistrain.labelled_picture import LabelledPicture
 
 CONFIG = ClickConfig(steps=2, pictures=1, targets=2, boxes=2, save_every=1)
 WEIGHTS = {"blobs": 1.0}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ibistrain.corpus import MAX_SIDE, LabelledPicture
+from ibistrain.labelled_picture import MAX_SIDE, LabelledPicture
 
 IDS = 256
 """Label ids are bytes."""

@@ -23,8 +23,8 @@ from ibistrain.batches.gallery import Gallery
 from ibistrain.batches.pose import posed_layers
 from ibistrain.batches.questions import Questions, draw_questions, one_a_picture
 from ibistrain.batches.views import View
-from ibistrain.corpus import MAX_SIDE
-from ibistrain.states import GAIN, State
+from ibistrain.labelled_picture import MAX_SIDE
+from ibistrain.state import GAIN, State
 
 OWN, GUESSED = 0.5, 0.15
 """Shares of first clicks that are the policy's own, and that lie anywhere; the others lie in the

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ibistrain.batches.gallery import Gallery
-from ibistrain.corpus import MIN_SHARE
+from ibistrain.labelled_picture import MIN_SHARE
 
 
 @dataclass(frozen=True, eq=False)

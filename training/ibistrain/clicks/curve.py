@@ -20,7 +20,7 @@ from ibisagent.actions import Click
 from ibisagent.metrics import dice
 from ibisagent.policies.scripted import next_click
 from ibisagent.tools.base import RGB, Mask, Segmentation, SegmentationTool
-from ibistrain.corpus import LabelledPicture
+from ibistrain.labelled_picture import LabelledPicture
 
 MOST_CLICKS = 8
 GOOD = 0.85

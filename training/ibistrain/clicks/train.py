@@ -17,7 +17,7 @@ from ibistrain.batches.numbers import Numbers, number_of
 from ibistrain.clicks.click_model import ClickModel
 from ibistrain.clicks.click_trainer import ClickConfig, ClickTrainer
 from ibistrain.clicks.regions import find_regions
-from ibistrain.corpus import LabelledPicture
+from ibistrain.labelled_picture import LabelledPicture
 
 WEIGHTS_FILE = "litemedsam_clicks.safetensors"
 REGIONS_FILE = "regions.safetensors"
