@@ -126,8 +126,7 @@ def configuration(size: TinySize, tokenizer: PreTrainedTokenizerFast) -> Qwen2_5
 
 def processor(size: TinySize, tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLProcessor:
     """The processor that cuts pictures into patches and texts into tokens."""
-    # Small pictures are enlarged: a target's size in tokens should not depend on the file's.
-    pixels = {"shortest_edge": 4 * size.picture**2 // 5, "longest_edge": size.picture**2}
+    pixels = {"shortest_edge": size.picture**2 // 2, "longest_edge": size.picture**2}
     common = {
         "patch_size": size.patch,
         "merge_size": size.merge,

@@ -34,7 +34,7 @@ GRID = (6, 8)
 NEAR = 4.0
 """Pixels of depth that halving the resolution may cost: one large pixel at either end. Gaps
 as narrow as a large pixel may be overlooked."""
-unhurried = settings(deadline=None)  # wall time says more of the machine
+unhurried = settings(deadline=None, max_examples=60)  # wall time says more of the machine
 SEEDS = st.integers(0, 10**6)
 FAULTS = ("missed", "spilled", "elsewhere", "done", "nothing", "absent", "wrong", "mixed")
 
