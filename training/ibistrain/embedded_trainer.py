@@ -58,6 +58,7 @@ class Lesson:
         marker: Marks pictures.
         teacher: The tool's encoder, which explains pictures; None for none.
         config: The run's settings.
+        profile: The checkpoint's words and overlay.
     """
 
     views: Views
@@ -198,10 +199,9 @@ class EmbeddedTrainer(Trainer):
         hidden, states = read(model, scripts, seen, watch)
         embedding = model.get_input_embeddings().weight
         numbers = embedding[self._coordinates.numbers]
-        before = hidden[:, :-1][scripts.labels[:, 1:] != IGNORE]
         learn = scripts.labels[:, 1:] != IGNORE
         reply = self._coordinates(
-            model.lm_head(before).float(),
+            model.lm_head(hidden[:, :-1][learn]).float(),
             scripts.labels[:, 1:][learn],
             scripts.ids[:, :-1][learn],
         )

@@ -57,7 +57,7 @@ class Gallery:
 
         Args:
             pictures: At least one of them must show a target.
-            weights: Weight of each set.
+            weights: Weight of each set; 1 where not given.
             device: Where.
         """
         names = tuple(sorted({name for picture in pictures for name in picture.targets}))
@@ -148,7 +148,7 @@ def _chances(pictures: Sequence[LabelledPicture], weights: Mapping[str, float]) 
     subjects = Counter(name for name, _ in each)
     chances = torch.tensor(
         [
-            weights[owner[0]] / (subjects[owner[0]] * each[owner]) if show else 0.0
+            weights.get(owner[0], 1.0) / (subjects[owner[0]] * each[owner]) if show else 0.0
             for owner, show in zip(owners, shown, strict=True)
         ]
     )

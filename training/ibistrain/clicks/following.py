@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
-from ibisagent.tools.click_weights import EMBEDDED
+from ibisagent.tools.click_weights import EMBEDDED, read_click_weights
 from ibisagent.tools.litemedsam_net import SIDE, LiteMedSAMNet
 from ibisagent.tools.square_frame import CERTAIN, SquareFrame
 from ibistrain.clicks.click_model import ClickModel
@@ -24,13 +23,16 @@ class FollowingClicks:
     Args:
         weights: Of the trained tool.
         device: Where.
+
+    Raises:
+        ModelNotFound: The weights are missing, damaged, or of another network.
     """
 
     def __init__(self, weights: Path = EMBEDDED, device: str = "auto") -> None:
         net = LiteMedSAMNet(device)
+        read_click_weights(weights, net.prompt_encoder, net.mask_decoder, net.image_encoder)
         self._device = net.device
         self._model = ClickModel(net).to(net.device)
-        self._model.begin_with(load_file(weights))
         self._model.requires_grad_(False)
 
     @torch.no_grad()
