@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from harness.simulated_episode import episode
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ibisagent.errors import InvalidRequest, ModelNotFound
 from ibisagent.policies.local import LocalPolicy
 from ibisagent.prompts import load_profile
 from ibistrain import embedded, pace
@@ -246,3 +248,26 @@ def test_a_run_ends_with_its_time(
     assert max(rates) > 0.5 * config.learning_rate
     assert rates[-1] < 0.1 * config.learning_rate
     assert (tmp_path / "model" / "model.safetensors").is_file()
+
+
+def test_read_outs_of_other_targets_are_refused(
+    brief: Path, pictures: list[LabelledPicture], catalogue: Catalogue, tmp_path: Path
+) -> None:
+    others = [replace(one, targets={"other": (1,)}) for one in pictures]
+    train = Runs(others, catalogue)
+    with pytest.raises(ModelNotFound, match="other targets"):
+        train(brief / "model", tmp_path / "run")
+
+
+def test_a_tokenizer_without_numbers_is_refused(train: Runs, start: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(start, tmp_path / "start")
+    text = (other / "tokenizer.json").read_text(encoding="utf-8")
+    (other / "tokenizer.json").write_text(text.replace('"42"', '"4242"'), encoding="utf-8")
+    with pytest.raises(InvalidRequest, match="'42'"):
+        train(other, tmp_path / "run")
+
+
+def test_a_folder_without_a_model_is_refused(train: Runs, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(ModelNotFound):
+        train(tmp_path / "nothing", tmp_path / "run")

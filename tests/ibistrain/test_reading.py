@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from ibisagent.errors import InvalidRequest
 from ibisagent.prompts import load_profile
 from ibistrain.batches.answers import Answers, Kind
 from ibistrain.batches.scripts import IGNORE, Scripts, ScriptWriter, Told
@@ -193,7 +194,7 @@ def test_looks_and_states_can_be_learnt(folder: Path, images: Tensor) -> None:
 def test_windows_are_refused(start: Path) -> None:
     model = load(start)
     model.config.vision_config.fullatt_block_indexes = [1]
-    with pytest.raises(ValueError, match="whole picture"):
+    with pytest.raises(InvalidRequest, match="windows"):
         prepare(model)
 
 

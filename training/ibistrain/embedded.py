@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForImageTextToText, AutoProcessor, TrainingArguments
+from transformers import TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
-from ibisagent.prompts import PROFILE_FILE, PromptProfile, load_profile
+from ibisagent.errors import ModelNotFound
+from ibisagent.prompts import PROFILE_FILE, PromptProfile
 from ibisagent.torch_device import resolve_device
 from ibistrain.batches.contrast import Contrasts
 from ibistrain.batches.gallery import Gallery
@@ -27,6 +29,7 @@ from ibistrain.embedded_trainer import EmbeddedTrainer, Lesson
 from ibistrain.grounding import GroundingHeads
 from ibistrain.labelled_picture import LabelledPicture
 from ibistrain.reading import prepare
+from ibistrain.start_model import load_start
 from ibistrain.state import State
 
 HEADS_FILE = "grounding_heads.safetensors"
@@ -54,18 +57,20 @@ def train_embedded(
         tool: Marks pictures while the policy learns, and explains them.
         states: Moments of simulated episodes, for masks where no tool is given; without any,
             masks are imagined.
+
+    Raises:
+        InvalidRequest: The model sees windows only, or its tokenizer has no tokens for numbers;
+            or no picture shows a target.
+        ModelNotFound: The checkpoint is incomplete, or its read-outs are of other targets.
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / "config.json").write_text(config.model_dump_json(indent=1), encoding="utf-8")
-    processor = AutoProcessor.from_pretrained(start)
-    model = AutoModelForImageTextToText.from_pretrained(start, dtype=torch.float32)
+    loaded = load_start(start)
+    processor, model, profile = loaded.processor, loaded.model, loaded.profile
     prepare(model)
     gallery = Gallery.of(pictures, weights, resolve_device())
-    heads = GroundingHeads(model.config.text_config.hidden_size, gallery.names)
-    if (start / HEADS_FILE).is_file():
-        heads.load_state_dict(load_file(start / HEADS_FILE))
+    heads = _read_outs(start, model.config.text_config.hidden_size, gallery)
     model.grounding = heads  # a submodule, so that the trainer optimises and saves it
-    profile = load_profile(start)
     lesson = _lesson(gallery, processor, profile, pictures, synonyms, config, tool, states)
     trainer = EmbeddedTrainer(
         heads=heads,
@@ -78,6 +83,20 @@ def train_embedded(
     )
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out)))
     export(start, model, processor, heads, out / "model")
+
+
+def _read_outs(start: Path, width: int, gallery: Gallery) -> GroundingHeads:
+    """Those of an earlier run if the checkpoint brings any, else untrained ones."""
+    heads, file = GroundingHeads(width, gallery.names), start / HEADS_FILE
+    if file.is_file():
+        try:
+            heads.load_state_dict(load_file(file))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise ModelNotFound(
+                f"The read-outs of the checkpoint {start.name} are damaged, or of other targets.",
+                f"Give the pictures it was trained on, or remove its {HEADS_FILE}.",
+            ) from error
+    return heads
 
 
 def export(start: Path, model: Any, processor: Any, heads: GroundingHeads, folder: Path) -> None:

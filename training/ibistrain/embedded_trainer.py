@@ -114,16 +114,19 @@ class EmbeddedTrainer(Trainer):
         lesson, config = self._lesson, self._lesson.config
         asked = self._asked(view) if config.questions else None
         seen, parts = self._seeing(model, view, view.pictures, None)
+        features = None
         if asked is not None and len(asked[0]):  # all may have been moved out of the picture
             questions = asked[0]
             said, own = self._speaking(model, view, seen, *asked)
             parts = {**parts, **said}
             if view.words.random() < config.refinement:
                 marked = lesson.marker.mark(view, questions, own)
+                features = marked.features
                 if len(marked.rows):
                     again = self._refining(model, view, marked)
                     parts = {**parts, **{f"again_{name}": v for name, v in again.items()}}
-        features = self._features(view, lesson)
+        if features is None:
+            features = self._features(view)
         if features is not None:
             parts["taught"] = self._heads.taught_loss(seen, view.grid, features)
         return parts
@@ -223,17 +226,13 @@ class EmbeddedTrainer(Trainer):
         }
         return parts, scores
 
-    def _features(self, view: View, lesson: Lesson) -> Tensor | None:
-        """What the tool's encoder sees, where it has looked or is asked to."""
-        if lesson.teacher is None:
-            return None
-        if lesson.teacher.features is not None:
-            features, lesson.teacher.features = lesson.teacher.features, None
-            return features
-        if view.words.random() >= lesson.config.taught:
+    def _features(self, view: View) -> Tensor | None:
+        """What the tool's encoder sees, where it is asked to look."""
+        teacher = self._lesson.teacher
+        if teacher is None or view.words.random() >= self._lesson.config.taught:
             return None
         with torch.no_grad():
-            return lesson.teacher.look(view)
+            return teacher.look(view)
 
     def _truths(self, view: View, rows: Tensor, targets: Tensor) -> Tensor:
         gallery = self._lesson.views.gallery

@@ -17,6 +17,7 @@ from torch.nn import functional
 from transformers import AttentionInterface
 from transformers.vision_utils import get_vision_position_ids
 
+from ibisagent.errors import InvalidRequest
 from ibisagent.tools.half_precision import half_precision
 from ibistrain.batches.scripts import Scripts
 
@@ -45,11 +46,14 @@ def prepare(model: Any) -> None:
     """Let a model attend as this module does.
 
     Raises:
-        ValueError: Some vision layers see windows only.
+        InvalidRequest: Some vision layers see windows only.
     """
     vision = model.config.vision_config
     if set(vision.fullatt_block_indexes) != set(range(vision.depth)):
-        raise ValueError("every vision layer must see the whole picture")
+        raise InvalidRequest(
+            "Some vision layers of the checkpoint see windows of a picture only, not all of it.",
+            "Start from a checkpoint of `ibistrain init`, or use `ibistrain sft` for this one.",
+        )
     model.model.visual.config._attn_implementation = PICTURES
     model.model.language_model.config._attn_implementation = TEXTS
 

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from ibisagent.errors import InvalidRequest
+
 END_OF_TURN = "<|im_end|>"
 PAD = "<|endoftext|>"
 VISION_START, VISION_END = "<|vision_start|>", "<|vision_end|>"
@@ -71,8 +73,15 @@ def number_ids(tokenizer: PreTrainedTokenizerFast) -> list[int]:
 
 
 def token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
-    """Id of one token."""
+    """Id of one token.
+
+    Raises:
+        InvalidRequest: The tokenizer does not know it.
+    """
     found = tokenizer.convert_tokens_to_ids(token)
-    if not isinstance(found, int):
-        raise TypeError(f"{token!r} is not one token")
+    if not isinstance(found, int) or found == tokenizer.unk_token_id:
+        raise InvalidRequest(
+            f"The checkpoint's tokenizer has no token {token!r}.",
+            "Start from a checkpoint of `ibistrain init`, or use `ibistrain sft` for this one.",
+        )
     return found

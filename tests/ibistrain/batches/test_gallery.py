@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from ibisagent.errors import InvalidRequest
 from ibistrain.batches.gallery import Gallery
 from ibistrain.labelled_picture import MAX_SIDE, LabelledPicture
 
@@ -104,3 +105,9 @@ def test_drawing_among_some_keeps_to_them(hung: Gallery, generator: torch.Genera
 def test_the_same_generator_draws_the_same(hung: Gallery) -> None:
     one, other = (hung.draw(9, torch.Generator().manual_seed(4)) for _ in range(2))
     assert torch.equal(one, other)
+
+
+def test_a_corpus_that_shows_nothing_is_refused(mixed: list[LabelledPicture]) -> None:
+    empty = [dataclasses.replace(one, labels=np.zeros_like(one.labels)) for one in mixed]
+    with pytest.raises(InvalidRequest, match="shows a target"):
+        Gallery.of(empty, {})

@@ -238,10 +238,11 @@ def test_no_questions_leave_nothing_to_mark(gallery: Gallery) -> None:
 def test_features_are_those_of_the_pictures(gallery: Gallery) -> None:
     tool = FollowingDiscs()
     view, made = view_of(gallery, EVERY), ToolMarks(gallery, tool)
-    made.mark(view, ASKED, NOWHERE)
+    found = made.mark(view, ASKED, NOWHERE)
     expected = tool.embed(view.pictures)
     expected = expected[:, :, : round(INNER[0] / 4), : round(INNER[1] / 4)]
-    assert torch.equal(made.features, expected)
+    assert found.features is not None
+    assert torch.equal(found.features, expected)
     assert torch.equal(made.look(view), expected)
     assert expected.amin((1, 2, 3)).all()  # no padding
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from ibisagent.actions import Click
+from ibisagent.errors import ModelNotFound
 from ibisagent.tools.litemedsam import LiteMedSAM
 from ibistrain.clicks import click_trainer
 from ibistrain.clicks.click_trainer import ClickConfig
@@ -57,3 +58,17 @@ def test_a_run_begins_with_the_weights_of_another(
     started = load_file(run)
     for name, value in load_file(second).items():
         assert torch.allclose(value, started[name], atol=1e-5), name
+
+
+@pytest.mark.parametrize("content", [b"", b"no safetensors", "of something else"])
+def test_weights_of_something_else_are_no_start(
+    content: bytes | str, tiny: None, tmp_path: Path, pictures: list[LabelledPicture]
+) -> None:
+    start = tmp_path / "weights.safetensors"
+    if isinstance(content, str):
+        save_file({content: torch.zeros(1)}, start)
+    else:
+        start.write_bytes(content)
+    config = CONFIG.model_copy(update={"boxes": 0})
+    with pytest.raises(ModelNotFound, match="not its weights"):
+        train_clicks(pictures, WEIGHTS, tmp_path / "run", config, start)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ibisagent.errors import InvalidRequest
 from ibistrain.labelled_picture import MAX_SIDE, LabelledPicture
 
 IDS = 256
@@ -59,6 +60,9 @@ class Gallery:
             pictures: At least one of them must show a target.
             weights: Weight of each set; 1 where not given.
             device: Where.
+
+        Raises:
+            InvalidRequest: None of them shows one.
         """
         names = tuple(sorted({name for picture in pictures for name in picture.targets}))
         tables = list(dict.fromkeys(_key(picture) for picture in pictures))
@@ -152,4 +156,9 @@ def _chances(pictures: Sequence[LabelledPicture], weights: Mapping[str, float]) 
             for owner, show in zip(owners, shown, strict=True)
         ]
     )
+    if not chances.any():
+        raise InvalidRequest(
+            "No picture of the corpus shows a target.",
+            "Add labelled pictures, or name their labels in the catalogue.",
+        )
     return chances / chances.sum()

@@ -48,12 +48,15 @@ class Marked:
         targets: Number of the target that is asked for, axis (question).
         masks: What is marked, bool, axes (question, row, column).
         settled: Whether stopping is right, however good the mask is, axis (question).
+        features: Embeddings of all pictures of the view, without padding, axes (picture, channel,
+            row, column), if the tool has looked at them.
     """
 
     rows: Tensor
     targets: Tensor
     masks: Tensor
     settled: Tensor
+    features: Tensor | None = None
 
 
 class Marker(Protocol):
@@ -113,11 +116,9 @@ class ToolMarks:
     def __init__(self, gallery: Gallery, tool: FollowingTool) -> None:
         self._gallery = gallery
         self._tool = tool
-        self.features: Tensor | None = None
-        """Embeddings of the last view, axes (picture, channel, row, column), without padding."""
 
     def look(self, view: View) -> Tensor:
-        """What the tool's encoder sees; see `features`."""
+        """What the tool's encoder sees; see `Marked.features`."""
         embeddings, inner = self._embed(view)
         return without_padding(embeddings, inner)
 
@@ -125,7 +126,6 @@ class ToolMarks:
     def mark(self, view: View, questions: Questions, own: Tensor) -> Marked:
         """See `Marker.mark`."""
         embeddings, inner = self._embed(view)
-        self.features = without_padding(embeddings, inner)
         chosen = one_a_picture(questions, len(view.drawn), view.generator)
         rows, targets = questions.rows[chosen], questions.targets[chosen]
         drawn, labels = view.drawn[rows], view.labels[rows]
@@ -148,7 +148,8 @@ class ToolMarks:
         given = self._some_of_others(view, rows, masks)
         settled &= (given == masks).flatten(1).all(1)  # which is known of the tool's own mask
         keep = given.flatten(1).any(1)
-        return Marked(rows[keep], targets[keep], given[keep], settled[keep])
+        features = without_padding(embeddings, inner)
+        return Marked(rows[keep], targets[keep], given[keep], settled[keep], features)
 
     def _embed(self, view: View) -> tuple[Tensor, tuple[int, int]]:
         """Embeddings of a view, and (height, width) of its pictures in the square."""

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
+from ibisagent.errors import ModelNotFound
 from ibisagent.tools.litemedsam_net import LiteMedSAMNet
 from ibistrain.batches.gallery import Gallery
 from ibistrain.batches.numbers import Numbers, number_of
@@ -41,6 +43,10 @@ def train_clicks(
 
     Returns:
         The weights' file, float32.
+
+    Raises:
+        InvalidRequest: No picture shows a target.
+        ModelNotFound: The weights to start from are damaged or of another network.
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / "config.json").write_text(config.model_dump_json(indent=1), encoding="utf-8")
@@ -51,7 +57,7 @@ def train_clicks(
     regions = _regions(out / REGIONS_FILE, net, gallery, config)
     model = ClickModel(net)
     if start is not None:
-        model.begin_with(load_file(start))
+        _begin(model, start)
     trainer = ClickTrainer(
         gallery,
         regions,
@@ -65,6 +71,16 @@ def train_clicks(
     trained = {name: value.cpu().contiguous() for name, value in model.weights().items()}
     save_file(trained, out / WEIGHTS_FILE)
     return out / WEIGHTS_FILE
+
+
+def _begin(model: ClickModel, start: Path) -> None:
+    try:
+        model.begin_with(load_file(start))
+    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
+        raise ModelNotFound(
+            f"The tool cannot start from '{start}': these are not its weights.",
+            f"Name the {WEIGHTS_FILE} of an earlier run, or leave --start out.",
+        ) from error
 
 
 def _regions(path: Path, net: LiteMedSAMNet, gallery: Gallery, config: ClickConfig) -> Tensor:
