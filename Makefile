@@ -156,13 +156,15 @@ EVALUATED := ct_brain_hemorrhage ct_headneck_openkbp ct_sammed2d_demo ct_spleen_
 	us_carotid_ccaus us_fetal_head
 MINUTES =
 LARGER =
+POSED =
 WITH_TOOL := --with-tool
 BATCH := 96
 TIMED = $(if $(MINUTES),--minutes $(MINUTES))
+SMALL = $(if $(POSED),--posed $(POSED) --pictures 2 --targets 3)
 
 .PHONY: embedded-tool
 embedded-tool: $(STAMP) ## teach the embedded tool to follow clicks; DATA=folder
-	$(BIN)/ibistrain tool --data $(DATA) --out $(RUNS)/tool $(TIMED) \
+	$(BIN)/ibistrain tool --data $(DATA) --out $(RUNS)/tool $(TIMED) $(SMALL) \
 		--into lib/ibisagent/tools/embedded/litemedsam_clicks.safetensors
 
 .PHONY: embedded-default

@@ -178,6 +178,14 @@ def tool(
     targets: Annotated[int, typer.Option(min=1, help="Targets in each of them.")] = 4,
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 1200,
     minutes: Minutes = None,
+    posed: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Embed so many posed pictures once, and leave the image encoder as it is: for "
+            "processors.",
+        ),
+    ] = None,
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 5e-4,
     boxes: Annotated[
         int,
@@ -207,6 +215,7 @@ def tool(
     config = ClickConfig(
         steps=steps,
         minutes=minutes,
+        posed=posed,
         pictures=pictures,
         targets=targets,
         learning_rate=learning_rate,

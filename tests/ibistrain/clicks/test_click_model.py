@@ -79,6 +79,7 @@ def test_a_run_begins_with_weights_that_leave_the_encoder(model: ClickModel, ima
     again.begin_with(old)
     with torch.no_grad():
         assert torch.equal(again(image), LiteMedSAMNet("cpu").image_encoder(image))
+    assert not any(name.startswith("image_encoder.") for name in again.weights())
 
 
 def test_batch_statistics_are_not_changed_by_training(model: ClickModel, image: Tensor) -> None:

@@ -16,6 +16,7 @@ from ibistrain.batches.pose import Poses
 from ibistrain.clicks import click_trainer, squares
 from ibistrain.clicks.click_model import ClickModel
 from ibistrain.clicks.click_trainer import ENCODER_RATE, ClickConfig, ClickTrainer
+from ibistrain.clicks.sources import Anew
 
 CONFIG = ClickConfig(steps=12, pictures=1, targets=2, learning_rate=2e-3)
 
@@ -28,8 +29,7 @@ def trainer(gallery: Gallery, folder: Path) -> ClickTrainer:
         report_to=[],
     )
     return ClickTrainer(
-        gallery,
-        torch.zeros_like(gallery.labels),
+        Anew(gallery, torch.zeros_like(gallery.labels)),
         CONFIG,
         model=ClickModel(LiteMedSAMNet("cpu"), rank=4),
         args=arguments,

@@ -11,6 +11,7 @@ from ibistrain.batches.gallery import Gallery
 from ibistrain.clicks import clicking
 from ibistrain.clicks.click_model import ClickModel
 from ibistrain.clicks.sequences import Sequences, draw_sequences, play
+from ibistrain.clicks.sources import Anew
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,9 @@ def sequences(started: bool = False) -> Sequences:
 
 
 def test_a_batch_is_drawn_from_the_gallery(gallery: Gallery, generator: torch.Generator) -> None:
-    drawn = draw_sequences(gallery, torch.zeros_like(gallery.labels), 4, 3, generator)
+    source = Anew(gallery, torch.zeros_like(gallery.labels))
+    drawn = draw_sequences(source, 4, 3, generator)
+    assert drawn.embeddings is None
     assert drawn.images.shape == (4, 3, SIDE, SIDE)
     assert drawn.targets.shape == drawn.starts.shape == drawn.inside.shape == (12, SIDE, SIDE)
     assert drawn.each == 3

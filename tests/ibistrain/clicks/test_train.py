@@ -15,7 +15,7 @@ from ibisagent.errors import ModelNotFound
 from ibisagent.tools.litemedsam import LiteMedSAM
 from ibistrain.clicks import click_trainer
 from ibistrain.clicks.click_trainer import ClickConfig
-from ibistrain.clicks.train import train_clicks
+from ibistrain.clicks.train import POSED_FILE, train_clicks
 from ibistrain.labelled_picture import LabelledPicture
 
 CONFIG = ClickConfig(steps=2, pictures=1, targets=2, boxes=2, save_every=1)
@@ -72,3 +72,18 @@ def test_weights_of_something_else_are_no_start(
     config = CONFIG.model_copy(update={"boxes": 0})
     with pytest.raises(ModelNotFound, match="not its weights"):
         train_clicks(pictures, WEIGHTS, tmp_path / "run", config, start)
+
+
+def test_posed_pictures_are_embedded_once(
+    tiny: None, tmp_path: Path, pictures: list[LabelledPicture]
+) -> None:
+    """A broken-off run goes on with the same ones, and leaves the encoder as it is."""
+    config = CONFIG.model_copy(update={"posed": 3})
+    weights = load_file(train_clicks(pictures, WEIGHTS, tmp_path / "run", config))
+    assert not any(name.startswith("image_encoder.") for name in weights)
+    posed = (tmp_path / "run" / POSED_FILE).read_bytes()
+    shutil.rmtree(tmp_path / "run" / "checkpoint-2")
+    continued = load_file(train_clicks(pictures, WEIGHTS, tmp_path / "run", config))
+    assert (tmp_path / "run" / POSED_FILE).read_bytes() == posed
+    for name, value in continued.items():
+        assert torch.allclose(value, weights[name], atol=1e-6), name

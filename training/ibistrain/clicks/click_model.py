@@ -69,8 +69,10 @@ class ClickModel(nn.Module):
         return logits[:, 0].float(), quality[:, 0].float()
 
     def weights(self) -> dict[str, Tensor]:
-        """What `ibisagent.tools.click_weights` reads."""
+        """What `ibisagent.tools.click_weights` reads; an encoder that was not tuned is left out."""
         tuned = factors(self.image_encoder)
+        if not any(value.any() for name, value in tuned.items() if name.endswith(".up")):
+            tuned = {}
         whole = {
             name: value
             for name, value in self.state_dict().items()

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import Trainer
 
-from ibistrain.batches.gallery import Gallery
 from ibistrain.clicks.click_model import ClickModel
 from ibistrain.clicks.regions import MOST
 from ibistrain.clicks.sequences import Played, draw_sequences, play
+from ibistrain.clicks.sources import Source
 from ibistrain.pace import Pace
 
 CLICKS = ((1, 2, 3, 4, 6, 8), (3, 3, 4, 4, 3, 2))
@@ -42,6 +42,12 @@ class ClickConfig(BaseModel):
         le=MOST,
         description="Boxes in which each picture is searched for regions without a label, once.",
     )
+    posed: int | None = Field(
+        default=None,
+        gt=0,
+        description="Posed pictures that are embedded once, instead of new ones in every step; the "
+        "image encoder then stays as it is, which is what a processor can afford.",
+    )
     minutes: float | None = Field(
         default=None, gt=0, description="The run ends after that long if it has not yet."
     )
@@ -53,17 +59,14 @@ class ClickTrainer(Trainer):
     """Draws the batch of each step, and logs Dice after the first and after the last click.
 
     Args:
-        gallery: The pictures, on the device of the training arguments.
-        regions: Their unlabelled regions, as from `find_regions`.
+        source: Of the pictures, on the device of the training arguments.
         config: The run's settings.
         **kwargs: As for the trainer of transformers.
     """
 
-    def __init__(
-        self, gallery: Gallery, regions: Tensor, config: ClickConfig, **kwargs: Any
-    ) -> None:
+    def __init__(self, source: Source, config: ClickConfig, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._gallery, self._regions, self._config = gallery, regions, config
+        self._source, self._config = source, config
         self._seen: dict[str, list[Tensor]] = {}
         self._pace = Pace(config.steps, min(WARMUP, config.steps // 10), config.minutes)
         self.add_callback(self._pace)
@@ -95,19 +98,19 @@ class ClickTrainer(Trainer):
         number = inputs["number"]
         net: ClickModel = self.accelerator.unwrap_model(model)
         clicks = Random(f"{self._config.seed}/{number}").choices(*CLICKS)[0]
-        generator = torch.Generator(self._gallery.device)
+        generator = torch.Generator(self._source.gallery.device)
         generator.manual_seed(self._config.seed * 1_000_003 + number)
         config = self._config
-        sequences = draw_sequences(
-            self._gallery, self._regions, config.pictures, config.targets, generator
-        )
-        embeddings = net(sequences.images)
+        sequences = draw_sequences(self._source, config.pictures, config.targets, generator)
+        kept = sequences.embeddings
+        embeddings = net(sequences.images) if kept is None else kept
         seen = embeddings.detach().requires_grad_()
         played = []
         for one in play(net, seen, sequences, clicks, generator):
             self.accelerator.backward(one.loss / clicks)
             played.append(one)
-        embeddings.backward(seen.grad)
+        if embeddings.requires_grad:
+            embeddings.backward(seen.grad)
         self._note(played)
         return torch.stack([one.loss.detach() for one in played]).mean()
 

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ibistrain.batches.gallery import Gallery
 from ibistrain.clicks.click_loss import click_loss, dice
 from ibistrain.clicks.click_model import ClickModel
 from ibistrain.clicks.clicking import draw_clicks, draw_shares, first_pixels, mistaken
 from ibistrain.clicks.prompts import as_logits, merged, with_clicks, with_discs
-from ibistrain.clicks.squares import draw_squares
+from ibistrain.clicks.sources import Source
 from ibistrain.clicks.starts import draw_starts
 from ibistrain.clicks.targets import draw_targets
 
@@ -33,6 +32,7 @@ class Sequences:
         starts: Masks before the first click, of the same axes; mostly empty.
         inside: Where the picture is, of the same axes.
         valid: Which targets count, axis (target), bool.
+        embeddings: Of the pictures, where the encoder has looked already.
     """
 
     images: Tensor
@@ -40,6 +40,7 @@ class Sequences:
     starts: Tensor
     inside: Tensor
     valid: Tensor
+    embeddings: Tensor | None = None
 
     @property
     def each(self) -> int:
@@ -63,23 +64,22 @@ class Played:
 
 
 def draw_sequences(
-    gallery: Gallery, regions: Tensor, pictures: int, each: int, generator: torch.Generator
+    source: Source, pictures: int, each: int, generator: torch.Generator
 ) -> Sequences:
     """Draw pictures and targets in them.
 
     Args:
-        gallery: The pictures.
-        regions: Their unlabelled regions, as from `find_regions`.
+        source: Of the pictures.
         pictures: How many.
         each: Targets of a picture.
-        generator: Of the gallery's device.
+        generator: Of their device.
     """
-    drawn = gallery.draw(pictures, generator)
-    squares = draw_squares(gallery, regions, drawn, generator)
-    targets = draw_targets(gallery, drawn, squares, each, generator)
+    posed = source.draw(pictures, generator)
+    squares = posed.squares
+    targets = draw_targets(source.gallery, posed.numbers, squares, each, generator)
     inside = squares.inside.repeat_interleave(each, 0)
     starts = draw_starts(targets.masks, each, inside, generator)
-    return Sequences(squares.images, targets.masks, starts, inside, targets.valid)
+    return Sequences(squares.images, targets.masks, starts, inside, targets.valid, posed.embeddings)
 
 
 def play(

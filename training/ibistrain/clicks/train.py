@@ -19,10 +19,12 @@ from ibistrain.batches.numbers import Numbers, number_of
 from ibistrain.clicks.click_model import ClickModel
 from ibistrain.clicks.click_trainer import ClickConfig, ClickTrainer
 from ibistrain.clicks.regions import find_regions
+from ibistrain.clicks.sources import Anew, Kept, keep
 from ibistrain.labelled_picture import LabelledPicture
 
 WEIGHTS_FILE = "litemedsam_clicks.safetensors"
 REGIONS_FILE = "regions.safetensors"
+POSED_FILE = "posed.safetensors"
 
 
 def train_clicks(
@@ -54,13 +56,13 @@ def train_clicks(
     torch.manual_seed(config.seed)
     net = LiteMedSAMNet(str(arguments.device))
     gallery = Gallery.of(pictures, weights, arguments.device)
-    regions = _regions(out / REGIONS_FILE, net, gallery, config)
+    anew = Anew(gallery, _regions(out / REGIONS_FILE, net, gallery, config))
     model = ClickModel(net)
     if start is not None:
         _begin(model, start)
+    kept = _kept(out / POSED_FILE, model, anew, config.posed, config.seed) if config.posed else None
     trainer = ClickTrainer(
-        gallery,
-        regions,
+        kept or anew,
         config,
         model=model,
         args=arguments,
@@ -93,6 +95,14 @@ def _regions(path: Path, net: LiteMedSAMNet, gallery: Gallery, config: ClickConf
     save_file({"regions": regions.cpu()}, part)
     part.replace(path)
     return regions
+
+
+def _kept(path: Path, model: ClickModel, source: Anew, count: int, seed: int) -> Kept:
+    """Posed pictures, kept for a run that is continued."""
+    if not path.is_file():
+        generator = torch.Generator(source.gallery.device).manual_seed(seed)
+        keep(model.image_encoder, source, count, generator).save(path)
+    return Kept.read(path, source.gallery)
 
 
 def _arguments(out: Path, config: ClickConfig) -> TrainingArguments:

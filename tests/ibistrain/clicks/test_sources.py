@@ -1,0 +1,56 @@
+"""Pictures for the tool's training, posed anew or kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ibisagent.tools.litemedsam_net import LiteMedSAMNet
+from ibistrain.batches.gallery import Gallery
+from ibistrain.clicks.sources import Anew, Kept, keep
+
+
+@pytest.fixture
+def anew(gallery: Gallery) -> Anew:
+    return Anew(gallery, torch.zeros_like(gallery.labels))
+
+
+@pytest.fixture
+def kept(anew: Anew, net: LiteMedSAMNet, generator: torch.Generator) -> Kept:
+    return keep(net.image_encoder, anew, 10, generator)
+
+
+def test_pictures_are_posed_anew_each_time(anew: Anew, generator: torch.Generator) -> None:
+    first, second = anew.draw(3, generator), anew.draw(3, generator)
+    assert len(first.numbers) == len(first.squares.images) == 3
+    assert first.embeddings is None
+    assert not torch.equal(first.squares.images, second.squares.images)
+
+
+def test_kept_pictures_come_again_with_their_embeddings(
+    kept: Kept, net: LiteMedSAMNet, generator: torch.Generator
+) -> None:
+    assert len(kept.numbers) == len(kept.embeddings) == 10
+    posed = kept.draw(6, generator)
+    assert posed.embeddings is not None
+    with torch.no_grad():
+        expected = net.image_encoder(posed.squares.images)
+    assert torch.allclose(posed.embeddings, expected, atol=1e-2)
+    for image, labels, number in zip(
+        posed.squares.images, posed.squares.labels, posed.numbers, strict=True
+    ):
+        (row,) = [n for n in range(10) if torch.equal(kept.squares.images[n], image)]
+        assert torch.equal(kept.squares.labels[row], labels)
+        assert kept.numbers[row] == number
+
+
+def test_kept_pictures_come_back_from_the_disk(kept: Kept, tmp_path: Path) -> None:
+    kept.save(tmp_path / "posed.safetensors")
+    again = Kept.read(tmp_path / "posed.safetensors", kept.gallery)
+    assert torch.equal(again.numbers, kept.numbers)
+    assert torch.equal(again.embeddings, kept.embeddings)
+    for name, part in vars(kept.squares).items():
+        assert torch.equal(vars(again.squares)[name], part), name
+    assert [file.name for file in tmp_path.iterdir()] == ["posed.safetensors"]

@@ -1,0 +1,126 @@
+"""Where the tool's trainer gets posed pictures from: drawn anew, or drawn and embedded once.
+
+Nearly all of the work is the image encoder's. A GPU lets it learn along, on pictures that never
+come twice; a processor can only afford to embed some hundred of them once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from rich.progress import track
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ibistrain.batches.gallery import Gallery
+from ibistrain.clicks.squares import Squares, draw_squares
+
+AT_ONCE = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Posed:
+    """Pictures in a random pose.
+
+    Attributes:
+        numbers: Of the gallery's pictures, axis (picture).
+        squares: As the tool sees them.
+        embeddings: Axes (picture, channel, row, column), where the encoder has looked already.
+    """
+
+    numbers: Tensor
+    squares: Squares
+    embeddings: Tensor | None = None
+
+
+class Source(Protocol):
+    """Where posed pictures come from."""
+
+    @property
+    def gallery(self) -> Gallery:
+        """Whose pictures they are."""
+        ...
+
+    def draw(self, count: int, generator: torch.Generator) -> Posed:
+        """Some of them; the generator is of the gallery's device."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Anew:
+    """Pictures in poses that never come twice.
+
+    Attributes:
+        gallery: The pictures.
+        regions: Their unlabelled regions, as from `find_regions`.
+    """
+
+    gallery: Gallery
+    regions: Tensor
+
+    def draw(self, count: int, generator: torch.Generator) -> Posed:
+        """See `Source.draw`."""
+        numbers = self.gallery.draw(count, generator)
+        return Posed(numbers, draw_squares(self.gallery, self.regions, numbers, generator))
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """Pictures that were posed and embedded before.
+
+    Attributes:
+        gallery: Whose pictures they are.
+        numbers: Of the gallery's pictures, axis (picture).
+        squares: As the tool sees them.
+        embeddings: Float16, axes (picture, channel, row, column).
+    """
+
+    gallery: Gallery
+    numbers: Tensor
+    squares: Squares
+    embeddings: Tensor
+
+    def draw(self, count: int, generator: torch.Generator) -> Posed:
+        """See `Source.draw`."""
+        rows = torch.randint(
+            len(self.numbers), (count,), generator=generator, device=self.numbers.device
+        )
+        chosen = {name: part[rows] for name, part in vars(self.squares).items()}
+        return Posed(self.numbers[rows], Squares(**chosen), self.embeddings[rows].float())
+
+    def save(self, path: Path) -> None:
+        """Write all but the gallery, as a whole or not at all."""
+        parts = {**vars(self.squares), "numbers": self.numbers, "embeddings": self.embeddings}
+        part = path.with_suffix(".part")
+        save_file({name: value.cpu().contiguous() for name, value in parts.items()}, part)
+        part.replace(path)
+
+    @classmethod
+    def read(cls, path: Path, gallery: Gallery) -> Kept:
+        """What `save` wrote."""
+        parts = {name: value.to(gallery.device) for name, value in load_file(path).items()}
+        numbers, embeddings = parts.pop("numbers"), parts.pop("embeddings")
+        return cls(gallery, numbers, Squares(**parts), embeddings)
+
+
+@torch.no_grad()
+def keep(encoder: Any, source: Anew, count: int, generator: torch.Generator) -> Kept:
+    """Pose pictures and embed them.
+
+    Args:
+        encoder: The image encoder, on the gallery's device.
+        source: Of the pictures.
+        count: How many.
+        generator: Of the same device.
+    """
+    posed, embeddings = [], []
+    for first in track(range(0, count, AT_ONCE), description="Embedding", transient=True):
+        posed.append(source.draw(min(AT_ONCE, count - first), generator))
+        embeddings.append(encoder(posed[-1].squares.images).half())
+    numbers = torch.cat([one.numbers for one in posed])
+    names = vars(posed[0].squares)
+    squares = {name: torch.cat([vars(one.squares)[name] for one in posed]) for name in names}
+    return Kept(source.gallery, numbers, Squares(**squares), torch.cat(embeddings))
