@@ -252,6 +252,19 @@ def rl(settings: Settings, changes: Changes = None) -> None:
 
 
 @app.command()
+def average(
+    checkpoints: Annotated[
+        list[Path], typer.Argument(help="The model/ folders of runs that began with the same one.")
+    ],
+    out: Out,
+) -> None:
+    """Write the mean of several checkpoints' weights, often better than each of them."""
+    from ibistrain.averaging import average as write
+
+    write(checkpoints, out)
+
+
+@app.command()
 def publish(
     data: Data,
     checkpoint: Annotated[Path, typer.Option(help="The model/ folder of a run.")],

@@ -1,0 +1,85 @@
+"""The mean of checkpoints."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from ibisagent.errors import InvalidRequest, ModelNotFound
+from ibisagent.policies.local import LocalPolicy
+from ibisagent.prompts import PROFILE_FILE
+from ibistrain.averaging import average
+from ibistrain.embedded import HEADS_FILE
+
+WEIGHTS = "model.safetensors"
+
+
+@pytest.fixture
+def other(start: Path, tmp_path: Path) -> Path:
+    """The same checkpoint with other weights."""
+    folder = shutil.copytree(start, tmp_path / "other")
+    weights = load_file(folder / WEIGHTS)
+    torch.manual_seed(0)
+    changed = {name: value + torch.randn_like(value) for name, value in weights.items()}
+    save_file(changed, folder / WEIGHTS, metadata={"format": "pt"})
+    return folder
+
+
+def test_weights_are_the_mean_and_all_else_the_first_ones(
+    start: Path, other: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "deep" / "mean"
+    average([start, other, other], out)
+    one, two, found = (load_file(folder / WEIGHTS) for folder in (start, other, out))
+    assert found.keys() == one.keys()
+    for name, value in found.items():
+        assert torch.allclose(value, (one[name] + 2 * two[name]) / 3, atol=1e-5), name
+    assert (out / PROFILE_FILE).read_bytes() == (start / PROFILE_FILE).read_bytes()
+    assert LocalPolicy(out, "cpu").profile == LocalPolicy(start, "cpu").profile
+    assert not (out / HEADS_FILE).exists()
+
+
+def test_read_outs_are_averaged_where_all_have_them(
+    start: Path, other: Path, tmp_path: Path
+) -> None:
+    ours = shutil.copytree(start, tmp_path / "ours")
+    save_file({"place": torch.tensor([1.0, 2])}, ours / HEADS_FILE)
+    average([ours, other], tmp_path / "without")
+    assert not (tmp_path / "without" / HEADS_FILE).exists()
+    save_file({"place": torch.tensor([3.0, 2])}, other / HEADS_FILE)
+    average([ours, other], tmp_path / "with")
+    assert load_file(tmp_path / "with" / HEADS_FILE)["place"].tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_one_checkpoint_has_no_mean(start: Path, tmp_path: Path, count: int) -> None:
+    with pytest.raises(InvalidRequest, match="nothing to average"):
+        average([start] * count, tmp_path / "out")
+
+
+def test_checkpoints_of_other_sizes_are_refused(start: Path, tmp_path: Path) -> None:
+    wider = shutil.copytree(start, tmp_path / "wider")
+    config = json.loads((wider / "config.json").read_text(encoding="utf-8"))
+    config["text_config"]["num_hidden_layers"] -= 1
+    config["text_config"]["layer_types"] = config["text_config"]["layer_types"][:-1]
+    (wider / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(InvalidRequest, match="other weights"):
+        average([start, wider], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_damaged_is_named(start: Path, other: Path, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(ModelNotFound):
+        average([start, tmp_path / "nothing"], tmp_path / "out")
+    ours = shutil.copytree(start, tmp_path / "ours")
+    for folder in (ours, other):
+        (folder / HEADS_FILE).write_bytes(b"no safetensors")
+    with pytest.raises(ModelNotFound, match=HEADS_FILE):
+        average([ours, other], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
