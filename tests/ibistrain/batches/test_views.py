@@ -141,4 +141,14 @@ def test_grids_are_those_of_the_processor_for_large_pictures(
 
 
 def test_even_one_token_is_a_picture() -> None:
-    assert {grid_of(aspect, 1) for aspect in ASPECTS} == {(1, 1)}
+    assert {min(grid_of(aspect, 1)) for aspect in ASPECTS} == {1}
+
+
+@pytest.mark.parametrize(("height", "width"), [(12, 70), (70, 12), (20, 60), (50, 31)])
+def test_long_pictures_keep_their_shape(
+    gallery: Gallery, processor, height: int, width: int
+) -> None:
+    sizes = torch.tensor([height, width]).expand_as(gallery.sizes)
+    rows, columns = views(dataclasses.replace(gallery, sizes=sizes), processor).draw(0).grid
+    assert columns + 1 > 0.9 * rows * width / height
+    assert rows + 1 > 0.9 * columns * height / width

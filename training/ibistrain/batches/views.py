@@ -15,8 +15,9 @@ from ibistrain.batches.contrast import Contrasts
 from ibistrain.batches.gallery import Gallery
 from ibistrain.batches.pose import Poses, posed, posed_layers
 
-ASPECTS = tuple(math.exp(step / 5) for step in range(-5, 6))
-"""Width over height of the pictures that a batch may have: from 1 : 2.7 to 2.7 : 1."""
+ASPECTS = tuple(math.exp(step / 5) for step in range(-9, 10))
+"""Width over height of the pictures that a batch may have: from 1 : 6 to 6 : 1, as slices of a
+spinal cord are. In between, pictures are stretched by a tenth at most."""
 
 LARGEST = 0.5
 """Share of batches as large as a picture may be: that is how most pictures are seen in use."""
@@ -98,7 +99,7 @@ class Views:
 def grid_of(aspect: float, tokens: float) -> tuple[int, int]:
     """Rows and columns of at most so many tokens, for pictures of an aspect (width / height).
 
-    As the processor cuts pictures that are too large: both sides are rounded down.
+    As the processor cuts pictures that are too large: both sides are rounded down, to one at least.
     """
     sides = math.sqrt(tokens / aspect), math.sqrt(tokens * aspect)
     rows, columns = (max(1, int(side + 1e-6)) for side in sides)
