@@ -19,7 +19,7 @@ def anew(gallery: Gallery) -> Anew:
 
 @pytest.fixture
 def kept(anew: Anew, net: LiteMedSAMNet, generator: torch.Generator) -> Kept:
-    return keep(net.image_encoder, anew, 10, generator)
+    return keep(net, anew.gallery, 10, 3, generator)
 
 
 def test_pictures_are_posed_anew_each_time(anew: Anew, generator: torch.Generator) -> None:
@@ -44,6 +44,20 @@ def test_kept_pictures_come_again_with_their_embeddings(
         (row,) = [n for n in range(10) if torch.equal(kept.squares.images[n], image)]
         assert torch.equal(kept.squares.labels[row], labels)
         assert kept.numbers[row] == number
+
+
+def test_kept_pictures_are_searched_for_regions(
+    gallery: Gallery, real_net: LiteMedSAMNet, generator: torch.Generator
+) -> None:
+    kept = keep(real_net, gallery, 2, 8, generator)
+    assert kept.squares.regions.any()
+    assert not kept.squares.regions[~kept.squares.inside].any()
+
+
+def test_without_boxes_there_are_no_regions(
+    gallery: Gallery, net: LiteMedSAMNet, generator: torch.Generator
+) -> None:
+    assert not keep(net, gallery, 2, 0, generator).squares.regions.any()
 
 
 def test_kept_pictures_come_back_from_the_disk(kept: Kept, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ibisagent.actions import Click
-from ibisagent.errors import ModelNotFound
+from ibisagent.errors import InvalidRequest, ModelNotFound
 from ibisagent.tools.litemedsam import LiteMedSAM
 from ibistrain.clicks import click_trainer
 from ibistrain.clicks.click_trainer import ClickConfig
@@ -87,3 +87,20 @@ def test_posed_pictures_are_embedded_once(
     assert (tmp_path / "run" / POSED_FILE).read_bytes() == posed
     for name, value in continued.items():
         assert torch.allclose(value, weights[name], atol=1e-6), name
+
+
+def test_another_number_of_posed_pictures_is_posed_anew(
+    tiny: None, tmp_path: Path, pictures: list[LabelledPicture]
+) -> None:
+    for count in (2, 3):
+        config = CONFIG.model_copy(update={"posed": count, "steps": 1})
+        train_clicks(pictures, WEIGHTS, tmp_path / "run", config)
+        assert len(load_file(tmp_path / "run" / POSED_FILE)["numbers"]) == count
+
+
+def test_a_tuned_encoder_needs_pictures_anew(
+    run: Path, tmp_path: Path, pictures: list[LabelledPicture]
+) -> None:
+    config = CONFIG.model_copy(update={"posed": 2})
+    with pytest.raises(InvalidRequest, match="tuned"):
+        train_clicks(pictures, WEIGHTS, tmp_path / "run", config, run)

@@ -68,11 +68,15 @@ class ClickModel(nn.Module):
             )
         return logits[:, 0].float(), quality[:, 0].float()
 
+    @property
+    def tuned(self) -> bool:
+        """Whether the image encoder is another one than LiteMedSAM's."""
+        parts = factors(self.image_encoder).items()
+        return any(bool(value.any()) for name, value in parts if name.endswith(".up"))
+
     def weights(self) -> dict[str, Tensor]:
         """What `ibisagent.tools.click_weights` reads; an encoder that was not tuned is left out."""
-        tuned = factors(self.image_encoder)
-        if not any(value.any() for name, value in tuned.items() if name.endswith(".up")):
-            tuned = {}
+        tuned = factors(self.image_encoder) if self.tuned else {}
         whole = {
             name: value
             for name, value in self.state_dict().items()

@@ -46,15 +46,56 @@ def find_regions(
     numbers = torch.arange(len(gallery.labels), device=gallery.device)
     for part in track(numbers.split(AT_ONCE), description="Looking for regions", transient=True):
         images, inner = plain_squares(gallery, part)
-        logits, quality = _inside_boxes(net, images, _boxes(inner, boxes, generator))
-        inside = inside_of(inner)
-        sizes = ((logits > 0) & inside[:, None]).sum((2, 3))
-        kept = (quality >= MIN_QUALITY) & (sizes >= MIN_PIXELS)
-        kept &= sizes <= MOST_SHARE * inside.sum((1, 2))[:, None]
-        masks = _as_stored(logits, gallery, part, inner) & kept[:, :, None, None]
-        bits = 2 ** torch.arange(boxes, device=gallery.device)
-        found[part] = (masks * bits[:, None, None]).sum(1).to(torch.uint8)
+        embeddings = embedded(net, images)
+        logits, quality = _inside_boxes(net, embeddings, _boxes(inner, boxes, generator))
+        kept = _plausible(logits, quality, inside_of(inner))
+        found[part] = _bits(_as_stored(logits, gallery, part, inner) & kept)
     return found
+
+
+@torch.no_grad()
+def regions_in(
+    net: LiteMedSAMNet, embeddings: Tensor, inside: Tensor, boxes: int, generator: torch.Generator
+) -> Tensor:
+    """Look for regions in pictures that are in the tool's square already.
+
+    Args:
+        net: Untrained.
+        embeddings: Of the pictures.
+        inside: Where they are in the square, axes (picture, row, column), bool.
+        boxes: As for `find_regions`.
+        generator: Of the same device.
+
+    Returns:
+        One region a bit, uint8, axes as `inside`.
+    """
+    if not boxes:
+        return torch.zeros_like(inside, dtype=torch.uint8)
+    inner = torch.stack([inside.any(2).sum(1), inside.any(1).sum(1)], 1)
+    logits, quality = _inside_boxes(net, embeddings, _boxes(inner, boxes, generator))
+    return _bits((logits > 0) & inside[:, None] & _plausible(logits, quality, inside))
+
+
+@torch.no_grad()
+def embedded(net: LiteMedSAMNet, images: Tensor) -> Tensor:
+    """Embeddings of `Squares.images`, float32, axes (picture, channel, row, column)."""
+    with half_precision(net.device):
+        embeddings: Tensor = net.image_encoder(images)
+    return embeddings.float()
+
+
+def _plausible(logits: Tensor, quality: Tensor, inside: Tensor) -> Tensor:
+    """Which masks are kept, axes (picture, box, 1, 1)."""
+    sizes = ((logits > 0) & inside[:, None]).sum((2, 3))
+    kept = (quality >= MIN_QUALITY) & (sizes >= MIN_PIXELS)
+    kept &= sizes <= MOST_SHARE * inside.sum((1, 2))[:, None]
+    return kept[:, :, None, None]
+
+
+def _bits(masks: Tensor) -> Tensor:
+    """Masks of a picture, axes (picture, mask, row, column), as the bits of one image."""
+    bits = 2 ** torch.arange(masks.shape[1], device=masks.device)
+    return (masks * bits[:, None, None]).sum(1).to(torch.uint8)
 
 
 def _boxes(inner: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -70,14 +111,13 @@ def _boxes(inner: Tensor, count: int, generator: torch.Generator) -> Tensor:
     return torch.cat([(middle - half).clamp(min=0), torch.minimum(middle + half, end - 1)], -1)
 
 
-def _inside_boxes(net: LiteMedSAMNet, images: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+def _inside_boxes(net: LiteMedSAMNet, embeddings: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     """Logits, axes (picture, box, row, column), and predicted IoU, axes (picture, box)."""
     count = boxes.shape[1]
     sparse, dense = net.prompt_encoder(points=None, boxes=boxes.flatten(0, 1), masks=None)
     with half_precision(net.device):
-        embeddings = net.image_encoder(images).repeat_interleave(count, 0)
         logits, quality = net.mask_decoder(
-            image_embeddings=embeddings,
+            image_embeddings=embeddings.repeat_interleave(count, 0),
             image_pe=net.prompt_encoder.get_dense_pe(),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,

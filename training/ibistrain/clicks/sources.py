@@ -6,16 +6,18 @@ come twice; a processor can only afford to embed some hundred of them once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from rich.progress import track
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ibisagent.tools.litemedsam_net import LiteMedSAMNet
 from ibistrain.batches.gallery import Gallery
+from ibistrain.clicks.regions import embedded, regions_in
 from ibistrain.clicks.squares import Squares, draw_squares
 
 AT_ONCE = 8
@@ -106,21 +108,26 @@ class Kept:
         return cls(gallery, numbers, Squares(**parts), embeddings)
 
 
-@torch.no_grad()
-def keep(encoder: Any, source: Anew, count: int, generator: torch.Generator) -> Kept:
-    """Pose pictures and embed them.
+def keep(
+    net: LiteMedSAMNet, gallery: Gallery, count: int, boxes: int, generator: torch.Generator
+) -> Kept:
+    """Pose pictures, embed them, and look for regions that nobody labelled.
 
     Args:
-        encoder: The image encoder, on the gallery's device.
-        source: Of the pictures.
-        count: How many.
+        net: Untrained, on the gallery's device.
+        gallery: The pictures.
+        count: How many to pose.
+        boxes: Tried on each of them, see `ibistrain.clicks.regions`.
         generator: Of the same device.
     """
-    posed, embeddings = [], []
+    anew = Anew(gallery, torch.zeros_like(gallery.labels))
+    numbers, squares, embeddings = [], [], []
     for first in track(range(0, count, AT_ONCE), description="Embedding", transient=True):
-        posed.append(source.draw(min(AT_ONCE, count - first), generator))
-        embeddings.append(encoder(posed[-1].squares.images).half())
-    numbers = torch.cat([one.numbers for one in posed])
-    names = vars(posed[0].squares)
-    squares = {name: torch.cat([vars(one.squares)[name] for one in posed]) for name in names}
-    return Kept(source.gallery, numbers, Squares(**squares), torch.cat(embeddings))
+        posed = anew.draw(min(AT_ONCE, count - first), generator)
+        seen = embedded(net, posed.squares.images)
+        regions = regions_in(net, seen, posed.squares.inside, boxes, generator)
+        numbers.append(posed.numbers)
+        squares.append(vars(replace(posed.squares, regions=regions)))
+        embeddings.append(seen.half())
+    joined = {name: torch.cat([one[name] for one in squares]) for name in squares[0]}
+    return Kept(gallery, torch.cat(numbers), Squares(**joined), torch.cat(embeddings))

@@ -12,14 +12,14 @@ from torch import Tensor
 from transformers import TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
-from ibisagent.errors import ModelNotFound
+from ibisagent.errors import InvalidRequest, ModelNotFound
 from ibisagent.tools.litemedsam_net import LiteMedSAMNet
 from ibistrain.batches.gallery import Gallery
 from ibistrain.batches.numbers import Numbers, number_of
 from ibistrain.clicks.click_model import ClickModel
 from ibistrain.clicks.click_trainer import ClickConfig, ClickTrainer
 from ibistrain.clicks.regions import find_regions
-from ibistrain.clicks.sources import Anew, Kept, keep
+from ibistrain.clicks.sources import Anew, Kept, Source, keep
 from ibistrain.labelled_picture import LabelledPicture
 
 WEIGHTS_FILE = "litemedsam_clicks.safetensors"
@@ -47,7 +47,8 @@ def train_clicks(
         The weights' file, float32.
 
     Raises:
-        InvalidRequest: No picture shows a target.
+        InvalidRequest: No picture shows a target; or pictures are to be embedded once, and the
+            weights to start from have a tuned encoder.
         ModelNotFound: The weights to start from are damaged or of another network.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -56,13 +57,17 @@ def train_clicks(
     torch.manual_seed(config.seed)
     net = LiteMedSAMNet(str(arguments.device))
     gallery = Gallery.of(pictures, weights, arguments.device)
-    anew = Anew(gallery, _regions(out / REGIONS_FILE, net, gallery, config))
+    source = _source(out, net, gallery, config)  # it asks LiteMedSAM before that learns anything
     model = ClickModel(net)
     if start is not None:
         _begin(model, start)
-    kept = _kept(out / POSED_FILE, model, anew, config.posed, config.seed) if config.posed else None
+    if config.posed and model.tuned:
+        raise InvalidRequest(
+            "These weights have tuned the image encoder, and --posed embeds by LiteMedSAM's own.",
+            "Leave --posed out, or start from other weights.",
+        )
     trainer = ClickTrainer(
-        kept or anew,
+        source,
         config,
         model=model,
         args=arguments,
@@ -85,6 +90,12 @@ def _begin(model: ClickModel, start: Path) -> None:
         ) from error
 
 
+def _source(out: Path, net: LiteMedSAMNet, gallery: Gallery, config: ClickConfig) -> Source:
+    if config.posed is None:
+        return Anew(gallery, _regions(out / REGIONS_FILE, net, gallery, config))
+    return _kept(out / POSED_FILE, net, gallery, config.posed, config)
+
+
 def _regions(path: Path, net: LiteMedSAMNet, gallery: Gallery, config: ClickConfig) -> Tensor:
     """Unlabelled regions, kept for a run that is continued."""
     if path.is_file():
@@ -97,12 +108,18 @@ def _regions(path: Path, net: LiteMedSAMNet, gallery: Gallery, config: ClickConf
     return regions
 
 
-def _kept(path: Path, model: ClickModel, source: Anew, count: int, seed: int) -> Kept:
+def _kept(
+    path: Path, net: LiteMedSAMNet, gallery: Gallery, count: int, config: ClickConfig
+) -> Kept:
     """Posed pictures, kept for a run that is continued."""
-    if not path.is_file():
-        generator = torch.Generator(source.gallery.device).manual_seed(seed)
-        keep(model.image_encoder, source, count, generator).save(path)
-    return Kept.read(path, source.gallery)
+    if path.is_file():
+        kept = Kept.read(path, gallery)
+        if len(kept.numbers) == count:
+            return kept
+    generator = torch.Generator(gallery.device).manual_seed(config.seed)
+    kept = keep(net, gallery, count, config.boxes, generator)
+    kept.save(path)
+    return kept
 
 
 def _arguments(out: Path, config: ClickConfig) -> TrainingArguments:
