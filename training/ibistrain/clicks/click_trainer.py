@@ -104,7 +104,7 @@ class ClickTrainer(Trainer):
         sequences = draw_sequences(self._source, config.pictures, config.targets, generator)
         kept = sequences.embeddings
         embeddings = net(sequences.images) if kept is None else kept
-        seen = embeddings.detach().requires_grad_()
+        seen = embeddings.detach().requires_grad_(embeddings.requires_grad)
         played = []
         for one in play(net, seen, sequences, clicks, generator):
             self.accelerator.backward(one.loss / clicks)
