@@ -15,9 +15,9 @@ from harness.simulated_episode import episode
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ibisagent.errors import InvalidRequest, ModelNotFound
+from ibisagent.errors import InvalidProfile, InvalidRequest, ModelNotFound
 from ibisagent.policies.local import LocalPolicy
-from ibisagent.prompts import load_profile
+from ibisagent.prompts import PROFILE_FILE, load_profile
 from ibistrain import embedded, pace
 from ibistrain.batches.imagined import ImaginedMarks
 from ibistrain.batches.marks import KeptMarks, ToolMarks
@@ -271,3 +271,13 @@ def test_a_folder_without_a_model_is_refused(train: Runs, tmp_path: Path) -> Non
     (tmp_path / "nothing").mkdir()
     with pytest.raises(ModelNotFound):
         train(tmp_path / "nothing", tmp_path / "run")
+
+
+def test_a_checkpoint_without_prompts_is_refused_before_it_is_trained(
+    train: Runs, start: Path, tmp_path: Path
+) -> None:
+    other = shutil.copytree(start, tmp_path / "start")
+    (other / PROFILE_FILE).unlink()
+    with pytest.raises(InvalidProfile):
+        train(other, tmp_path / "run")
+    assert not list((tmp_path / "run").glob("checkpoint-*"))

@@ -14,7 +14,7 @@ from transformers import TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from ibisagent.errors import ModelNotFound
-from ibisagent.prompts import PROFILE_FILE, PromptProfile
+from ibisagent.prompts import PROFILE_FILE, PromptProfile, load_profile
 from ibisagent.torch_device import resolve_device
 from ibistrain.batches.contrast import Contrasts
 from ibistrain.batches.gallery import Gallery
@@ -62,11 +62,13 @@ def train_embedded(
         InvalidRequest: The model sees windows only, or its tokenizer has no tokens for numbers;
             or no picture shows a target.
         ModelNotFound: The checkpoint is incomplete, or its read-outs are of other targets.
+        InvalidProfile: It has no prompts.
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / "config.json").write_text(config.model_dump_json(indent=1), encoding="utf-8")
     loaded = load_start(start)
-    processor, model, profile = loaded.processor, loaded.model, loaded.profile
+    processor, model = loaded.processor, loaded.model
+    profile = load_profile(start)  # its own, which goes with the result; none is no default here
     prepare(model)
     gallery = Gallery.of(pictures, weights, resolve_device())
     heads = _read_outs(start, model.config.text_config.hidden_size, gallery)
