@@ -104,3 +104,4 @@ def test_a_tuned_encoder_needs_pictures_anew(
     config = CONFIG.model_copy(update={"posed": 2})
     with pytest.raises(InvalidRequest, match="tuned"):
         train_clicks(pictures, WEIGHTS, tmp_path / "run", config, run)
+    assert not (tmp_path / "run" / POSED_FILE).exists()  # nobody waited for them

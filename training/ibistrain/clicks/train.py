@@ -55,10 +55,8 @@ def train_clicks(
     (out / "config.json").write_text(config.model_dump_json(indent=1), encoding="utf-8")
     arguments = _arguments(out, config)
     torch.manual_seed(config.seed)
-    net = LiteMedSAMNet(str(arguments.device))
     gallery = Gallery.of(pictures, weights, arguments.device)
-    source = _source(out, net, gallery, config)  # it asks LiteMedSAM before that learns anything
-    model = ClickModel(net)
+    model = ClickModel(LiteMedSAMNet(str(arguments.device)))
     if start is not None:
         _begin(model, start)
     if config.posed and model.tuned:
@@ -66,6 +64,8 @@ def train_clicks(
             "These weights have tuned the image encoder, and --posed embeds by LiteMedSAM's own.",
             "Leave --posed out, or start from other weights.",
         )
+    # Searching pictures takes long, and needs LiteMedSAM as it is: whatever is refused comes before.
+    source = _source(out, LiteMedSAMNet(str(arguments.device)), gallery, config)
     trainer = ClickTrainer(
         source,
         config,
