@@ -64,7 +64,7 @@ def train_clicks(
             "These weights have tuned the image encoder, and --posed embeds by LiteMedSAM's own.",
             "Leave --posed out, or start from other weights.",
         )
-    # Searching pictures takes long, and needs LiteMedSAM as it is: whatever is refused comes before.
+    # Searching pictures takes long and needs LiteMedSAM as it is: refusals come before.
     source = _source(out, LiteMedSAMNet(str(arguments.device)), gallery, config)
     trainer = ClickTrainer(
         source,
