@@ -108,6 +108,7 @@ def _measure(options: argparse.Namespace, arguments: Sequence[str] | None) -> No
         },
         "annotator_on_sets_left_out": _curve(list(curves(agent.tool, strangers))),
         "ways": ways,
+        "never_there": _never_there(agent, cases, Random(options.seed)),
     }
     make_folder(options.out.parent)
     write_whole(options.out, (json.dumps(report, indent=1) + "\n").encode("utf-8"))
@@ -165,6 +166,25 @@ def _agent(agent: Agent, cases: Sequence[Case]) -> dict[str, Any]:
     means = np.mean([np.mean(group, 0) for group in rows.values()], 0)
     names = ("first_click_hits", "dice_first", "dice", "turns", "stops_by_itself")
     return {name: round(float(value), 4) for name, value in zip(names, means, strict=True)}
+
+
+def _never_there(agent: Agent, cases: Sequence[Case], rng: Random) -> dict[str, Any]:
+    """How often the agent says so when asked for what pictures of the kind never show."""
+    rows: dict[str, list[bool]] = defaultdict(list)
+    for picture, _ in track(cases, description="Asking for what is never there", transient=True):
+        if picture.never:
+            prompt = f"the {rng.choice(picture.never)}"
+            episode = Episode(picture.rgb, prompt, agent.tool, agent.profile, Limits(max_steps=10))
+            run([episode], agent.policy)
+            by_itself = episode.stop is not None and episode.stop.value == "terminated"
+            clicked = any(step.click is not None for step in episode.steps)
+            rows[picture.set_name].append(by_itself and not clicked)
+    asked = [said for group in rows.values() for said in group]
+    return {
+        "n": len(asked),
+        "recognised": round(float(np.mean(asked)), 4) if asked else None,
+        "recognised_by_set": {name: round(float(np.mean(rows[name])), 4) for name in sorted(rows)},
+    }
 
 
 def _clicked(
@@ -284,6 +304,12 @@ def _table(report: Mapping[str, Any]) -> Table:
     for name, values in report["ways"].items():
         hits = values.get("first_click_hits")
         table.add_row(name, "-" if hits is None else f"{hits:.2f}", f"{values['dice']:.2f}")
+    never = report["never_there"]
+    if never["n"]:
+        table.caption = (
+            f"Of {never['n']} questions for what such pictures never show, "
+            f"{never['recognised']:.0%} were recognised."
+        )
     for key, text in (
         ("annotator", "annotator"),
         ("annotator_on_sets_left_out", "annotator, sets never trained on"),

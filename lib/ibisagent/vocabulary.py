@@ -42,7 +42,8 @@ def check_prompt(prompt: str, targets: Sequence[str], aliases: Aliases | None = 
         UnknownPrompt: With what comes near to it and the list of what the model knows.
     """
     if targets and find_target(prompt, targets, aliases) is None:
-        near = sorted(target for target in targets if _words(target) & _said(prompt))
+        said = _said(prompt) - _SMALL
+        near = sorted(target for target in targets if _words(target) & said)
         hint = f"Did you mean {' or '.join(near)}? " if near else ""
         raise UnknownPrompt(
             f"This model has not learnt to find {prompt!r}.",
@@ -55,25 +56,30 @@ def find_target(prompt: str, targets: Sequence[str], aliases: Aliases | None = N
 
     "the left kidney, please" asks for "kidney left"; "kidneys" for "kidney". Where targets are
     told apart by levels ("vertebra L4"), a prompt for another level asks for none of them; nor does
-    one for a part of the target or for what is in it ("liver vessel").
+    one for a part of the target or for what is in it ("liver vessel"). A target that is a finding
+    anywhere ("lesion") is asked for by prompts that name no place ("is there a lesion?").
 
     Args:
         prompt: The user's text.
         targets: Names the model has learnt.
         aliases: Other names that are understood; those for names not in `targets` are not.
     """
-    said = _said(prompt)
+    said, anywhere = _said(prompt), _names_no_place(prompt)
     known = set(targets)
     others = [(one, name) for one, more in (aliases or {}).items() if one in known for name in more]
     matching = [
         (_words(name), target)
         for target, name in [*zip(targets, targets, strict=True), *others]
-        if said & _THINGS <= _words(name) <= said
+        if said & _THINGS <= _words(name) <= said and (anywhere or not _words(name) <= _FINDINGS)
     ]
     if not matching:
         return None
     words, best = max(matching, key=lambda match: (len(match[0]), sum(map(len, match[0]))))
     return None if _levels(said) - words and _has_levels(words, targets) else best
+
+
+def _names_no_place(prompt: str) -> bool:
+    return frozenset(_forms(prompt)) <= _SMALL | _FINDINGS
 
 
 def _has_levels(words: frozenset[str], targets: Iterable[str]) -> bool:
@@ -122,3 +128,16 @@ _THINGS = frozenset(
     )
 )
 """Words that turn the name of a target into another thing: a liver vessel is not the liver."""
+
+_FINDINGS = frozenset(_forms("abnormality finding lesion mass tumor"))
+"""Words for what may be found anywhere: a skin lesion is another one than a model may know."""
+
+_SMALL = frozenset(
+    _forms(
+        "a all an and any are at be can contour could delineate detect do does find for from here "
+        "highlight how i if image in is it locate many mark me need of on one or outline picture "
+        "please region scan see segment segmentation show slice some suspicious that the there "
+        "these this to us visible want we what where whether which with you"
+    )
+)
+"""Words that say nothing about what is to be found."""

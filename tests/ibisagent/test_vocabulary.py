@@ -92,6 +92,32 @@ def test_what_is_in_a_target_is_not_the_target(prompt: str, target: str | None) 
     assert find_target(prompt, (*TARGETS, *SPINE, *HEAD, "gland", "optic cup")) == target
 
 
+FINDINGS = ("lesion", "breast lesion", "tumour region", "liver", "brain tumour")
+MORE = {"lesion": ("tumour", "mass"), "brain tumour": ("brain lesion",)}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "target"),
+    [
+        ("lesion", "lesion"),
+        ("is there a lesion, and where?", "lesion"),
+        ("Please mark any suspicious lesions in this image.", "lesion"),
+        ("find the tumor", "lesion"),
+        ("a mass?", "lesion"),
+        ("the breast lesion", "breast lesion"),
+        ("is there a lesion in the brain?", "brain tumour"),
+        ("tumor region", "tumour region"),
+        ("skin lesion", None),
+        ("a lesion of the liver", None),
+        ("liver tumour", None),
+        ("the mass in the left lung", None),
+        ("hepatic lesion", None),
+    ],
+)
+def test_a_finding_anywhere_is_asked_for_without_a_place(prompt: str, target: str | None) -> None:
+    assert find_target(prompt, FINDINGS, MORE) == target
+
+
 def test_a_level_only_matters_to_what_has_levels() -> None:
     assert find_target("the pancreas on T2", (*TARGETS, *SPINE)) == "pancreas"
 
@@ -124,6 +150,12 @@ def test_what_comes_near_is_said_first() -> None:
     with pytest.raises(UnknownPrompt) as caught:
         check_prompt("both kidneys", ["kidney left", "pancreas", "kidney right"])
     assert caught.value.fix.startswith("Did you mean kidney left or kidney right? Ask for one of:")
+
+
+def test_small_words_bring_nothing_near() -> None:
+    with pytest.raises(UnknownPrompt) as caught:
+        check_prompt("segment the polyp", ["head of the fetus", "atrium of the heart"])
+    assert caught.value.fix.startswith("Ask for one of: atrium of the heart")
 
 
 def test_a_model_without_a_list_takes_any_prompt() -> None:

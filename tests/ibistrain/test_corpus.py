@@ -59,6 +59,19 @@ def test_unions_cover_their_parts(some):
     assert len(picture.targets["vertebra"]) > 3
 
 
+def test_pictures_answer_for_what_their_set_never_shows(data_dir):
+    catalogue = load_catalogue()
+    sets = ["ct_spleen_msd", "us_fetal_head"]
+    by_set = by_set_and_subject(load_corpus(data_dir, catalogue, sets=sets))
+    spleens, heads = ([p for pictures in by_set[name].values() for p in pictures] for name in sets)
+    for picture in spleens:
+        assert picture.never == ["fetal head"]
+        assert picture.absent == []
+        assert picture.present == ["spleen"]
+        assert not picture.truth("fetal head").any()
+    assert {name for picture in heads for name in picture.never} == set()  # a fetus has a spleen
+
+
 def test_grouping_keeps_only_what_can_be_asked(some):
     groups = by_set_and_subject(some)
     assert set(groups) == {"ct_spleen_msd", "vol_totalseg_ct_mr"}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -23,6 +24,18 @@ def test_pictures_give_present_and_absent_targets(pictures: list[LabelledPicture
     assert {task.key.rpartition("#")[2] for task in drawn} == {
         "disc", "square left", "thing", "star",
     }  # fmt: skip
+
+
+def test_what_a_set_never_shows_is_asked_for_as_often_as_what_is_not_there(
+    pictures: list[LabelledPicture],
+):
+    never = dict.fromkeys(("moon", "mars", "venus"), ())
+    strange = [replace(one, targets={**never, **one.targets}) for one in pictures]
+    tasks = PictureTasks(strange, {}, absent=1.0)
+    asked = Counter(tasks.draw(Random(seed)).key.rpartition("#")[2] for seed in range(400))
+    assert set(asked) == {"star", "moon", "mars", "venus"}
+    assert 150 < asked["star"] < 250
+    assert not tasks.find(tasks.draw(Random(0)).key, "the moon").truth.any()
 
 
 @pytest.mark.parametrize("seed", range(5))

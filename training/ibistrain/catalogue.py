@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch
 from importlib import resources
 
@@ -20,6 +20,9 @@ class SetEntry(BaseModel):
     flip: bool = Field(default=False, description="Whether left and right may be exchanged.")
     only: tuple[str, ...] | None = Field(default=None, description="Labels to use; all if None.")
     derived: dict[str, tuple[str, ...]] = Field(default={}, description="Unions by pattern.")
+    never: tuple[str, ...] = Field(
+        default=(), description="Groups and patterns of targets that no image of the set shows."
+    )
 
     def targets(self, labels: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """Targets of an image with these labels.
@@ -46,6 +49,18 @@ class Catalogue(BaseModel):
     sets: dict[str, SetEntry]
     synonyms: dict[str, tuple[str, ...]]
     aliases: dict[str, tuple[str, ...]] = {}
+    groups: dict[str, tuple[str, ...]] = {}
+
+    def never(self, set_name: str, targets: Iterable[str]) -> frozenset[str]:
+        """Which of some targets no image of a set shows.
+
+        Args:
+            set_name: One of `sets`.
+            targets: Of all sets.
+        """
+        named = self.sets[set_name].never
+        patterns = [pattern for name in named for pattern in self.groups.get(name, (name,))]
+        return frozenset(t for t in targets if any(fnmatch(t, pattern) for pattern in patterns))
 
 
 def load_catalogue() -> Catalogue:

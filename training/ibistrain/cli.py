@@ -138,6 +138,9 @@ def embedded(
     absent: Annotated[
         float, typer.Option(min=0, max=1, help="Chance of a question for what is not there.")
     ] = 0.4,
+    strange: Annotated[
+        float, typer.Option(min=0, max=1, help="Chance of one for what its kind never shows.")
+    ] = 0.3,
     strength: Annotated[float, typer.Option(min=0, help="Of the augmentation.")] = 1.0,
     seed: Seed = 0,
 ) -> None:
@@ -162,6 +165,7 @@ def embedded(
         refinement=refinement,
         questions=questions,
         absent=absent,
+        strange=strange,
         strength=strength,
         seed=seed,
     )

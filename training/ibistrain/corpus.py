@@ -7,7 +7,7 @@ use; labels stay one integer image, from which a target's mask is taken when it 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,9 @@ def load_corpus(
 ) -> list[LabelledPicture]:
     """Read all pictures of one side of the split.
 
+    A picture answers for what its set's labels name, and for targets of other sets that the
+    catalogue says its set never shows.
+
     Args:
         data: Folder with one folder a set.
         catalogue: Which sets, and how.
@@ -46,17 +49,26 @@ def load_corpus(
         InvalidManifest: A manifest or a label image cannot be read.
     """
     pictures: list[LabelledPicture] = []
-    for name in track(sets or list(catalogue.sets), description="Reading sets", transient=True):
-        for item in load_manifest(data / name).items:
+    items = {name: load_manifest(data / name).items for name in sets or catalogue.sets}
+    named = {
+        target
+        for name, all_of_them in items.items()
+        for item in all_of_them
+        for target in catalogue.sets[name].targets(item.labels)
+    }
+    for name in track(list(items), description="Reading sets", transient=True):
+        never = catalogue.never(name, named)
+        for item in items[name]:
             if item.is_held_back() == held_back:
-                pictures.extend(_pictures(item, catalogue.sets[name]))
-    logger.info("%d pictures of %d sets", len(pictures), len(sets or catalogue.sets))
+                pictures.extend(_pictures(item, catalogue.sets[name], never))
+    logger.info("%d pictures of %d sets", len(pictures), len(items))
     return pictures
 
 
-def _pictures(item: Item, entry: SetEntry) -> Iterator[LabelledPicture]:
+def _pictures(item: Item, entry: SetEntry, never: Iterable[str]) -> Iterator[LabelledPicture]:
     image = read_image(item.image)
-    labels, targets = _label_array(item, entry, image.GetSpacing())
+    labels, own = _label_array(item, entry, image.GetSpacing())
+    targets = {**dict.fromkeys(sorted(never), ()), **own}
     planes = {"picture": 1} if is_picture(image) else entry.planes
     for plane, step in planes.items():
         view = SliceView(image, plane)

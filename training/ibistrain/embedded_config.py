@@ -24,6 +24,12 @@ class EmbeddedConfig(BaseModel):
     absent: float = Field(
         default=0.4, ge=0, le=1, description="Chance of a question for what is not there."
     )
+    strange: float = Field(
+        default=0.3,
+        ge=0,
+        le=1,
+        description="Chance of a question for what pictures of its kind never show.",
+    )
     refinement: float = Field(
         default=1.0, ge=0, le=1, description="Share of batches that are asked again with masks."
     )

@@ -147,7 +147,13 @@ class EmbeddedTrainer(Trainer):
         gallery, config = self._lesson.views.gallery, self._lesson.config
         areas = gallery.areas(view.drawn, view.labels)
         questions = draw_questions(
-            gallery, view.drawn, areas, config.questions, config.absent, view.generator
+            gallery,
+            view.drawn,
+            areas,
+            config.questions,
+            config.absent,
+            config.strange,
+            view.generator,
         )
         truths = self._truths(view, questions.rows, questions.targets)
         answers = answer(truths, None, None, view.grid)

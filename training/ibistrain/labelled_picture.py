@@ -27,8 +27,9 @@ class LabelledPicture:
         name: Item, plane and slice, for messages.
         rgb: The picture, axes (row, column, channel), uint8.
         labels: Label ids, axes (row, column); 0 is background.
-        targets: Every target the labels can answer for -> the ids whose union it is. A target
-            whose ids do not occur is absent from the picture.
+        targets: Every target the picture can answer for -> the label ids whose union it is. A
+            target whose ids do not occur is absent from the picture; one without ids, which its
+            set never shows, from all pictures of the set.
         flip: Whether mirror images are harmless.
     """
 
@@ -54,9 +55,14 @@ class LabelledPicture:
 
     @property
     def absent(self) -> list[str]:
-        """Targets of which there is no pixel at all."""
+        """Targets that the labels might show and of which there is no pixel at all."""
         values = set(np.unique(self.labels).tolist())
-        return [name for name, ids in self.targets.items() if not values & set(ids)]
+        return [name for name, ids in self.targets.items() if ids and not values & set(ids)]
+
+    @property
+    def never(self) -> list[str]:
+        """Targets that no picture of the set shows."""
+        return [name for name, ids in self.targets.items() if not ids]
 
 
 def by_set_and_subject(

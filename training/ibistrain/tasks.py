@@ -84,8 +84,9 @@ class PictureTasks:
         """See `TaskSource.draw`."""
         subjects = rng.choices(list(self._groups.values()), self._weights)[0]
         picture = rng.choice(subjects[rng.choice(list(subjects))])
-        missing = picture.absent if rng.random() < self._absent else []
-        target = rng.choice(missing or picture.present)
+        missing = [names for names in (picture.absent, picture.never) if names]
+        asked = rng.choice(missing) if missing and rng.random() < self._absent else picture.present
+        target = rng.choice(asked)
         return self._task(picture, target, ask(target, self._synonyms, rng))
 
     def find(self, key: str, prompt: str) -> Task:

@@ -63,6 +63,19 @@ def test_masks_are_the_truth_of_each_target(hung: Gallery, mixed: list[LabelledP
     assert not masks[:, :, MAX_SIDE - 1].any()
 
 
+def test_what_a_set_never_shows_is_told_from_what_its_labels_name(
+    pictures: list[LabelledPicture],
+) -> None:
+    targets = {**pictures[0].targets, "moon": ()}
+    hung = Gallery.of([dataclasses.replace(pictures[0], targets=targets), pictures[1]], {})
+    moon = hung.names.index("moon")
+    assert hung.never[hung.kinds][:, moon].tolist() == [True, False]
+    assert int(hung.never.sum()) == 1
+    assert not hung.known[:, moon].any()
+    assert hung.known[hung.kinds].sum(1).tolist() == [len(pictures[0].targets)] * 2
+    assert not hung.masks(torch.tensor([0]), hung.labels[:1], torch.tensor([[moon]])).any()
+
+
 def test_each_question_has_its_own_target(hung: Gallery) -> None:
     drawn, targets = torch.tensor([0, 1]), torch.tensor([[1], [2]])
     every = hung.masks(drawn, hung.labels[drawn], torch.arange(5).expand(2, -1))

@@ -21,17 +21,23 @@ AREAS = st.lists(
 unhurried = settings(deadline=None)  # wall time says more of the machine
 
 
-def with_known(gallery: Gallery, known: Tensor) -> Gallery:
+def with_known(gallery: Gallery, known: Tensor, never: Tensor | None = None) -> Gallery:
     """Pictures that answer for some of the four targets only, one kind a picture."""
-    return dataclasses.replace(gallery, known=known, kinds=torch.arange(len(known)))
+    never = torch.zeros_like(known) if never is None else never
+    return dataclasses.replace(gallery, known=known, never=never, kinds=torch.arange(len(known)))
 
 
 def asked(
-    gallery: Gallery, areas: Tensor, most: int, absent: float, seed: int = 0
+    gallery: Gallery,
+    areas: Tensor,
+    most: int,
+    absent: float,
+    strange: float = 0.0,
+    seed: int = 0,
 ) -> tuple[Questions, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.arange(len(areas)) % len(gallery.kinds)
-    questions = draw_questions(gallery, drawn, areas, most, absent, generator)
+    questions = draw_questions(gallery, drawn, areas, most, absent, strange, generator)
     return questions, drawn
 
 
@@ -44,7 +50,7 @@ def test_questions_are_about_what_can_be_answered(
     known = torch.tensor(
         data.draw(st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=6, max_size=6))
     )
-    questions, drawn = asked(with_known(gallery, known), areas, most, absent, seed)
+    questions, drawn = asked(with_known(gallery, known), areas, most, absent, seed=seed)
     assert len(questions) == len(questions.targets)
     assert questions.rows.tolist() == sorted(questions.rows.tolist())
     pairs = list(zip(questions.rows.tolist(), questions.targets.tolist(), strict=True))
@@ -66,6 +72,24 @@ def test_absent_targets_are_asked_for_now_and_then(gallery: Gallery) -> None:
         share = (questions.targets == 2).sum() / 400
         assert abs(float(share) - absent) < 0.07
         assert len(questions) == 400 + int((questions.targets == 2).sum())
+
+
+@unhurried
+@given(st.floats(0, 1), st.floats(0, 1), st.integers(0, 9))
+def test_what_is_never_there_is_asked_for_beside_what_is_not(
+    gallery: Gallery, absent: float, strange: float, seed: int
+) -> None:
+    known = torch.tensor([[True, True, False, False]])
+    gallery = with_known(gallery, known, torch.tensor([[False, False, True, True]]))
+    areas = torch.tensor([[0.1, 0.0, 0.0, 0.0]]).expand(400, -1)
+    questions, _ = asked(gallery, areas, 1, absent, strange, seed)
+    counts = questions.targets.bincount(minlength=4) / 400
+    assert counts[0] == 1
+    assert abs(float(counts[1]) - absent) < 0.1
+    assert abs(float(counts[2:].sum()) - strange) < 0.1
+    strangers = questions.rows[questions.targets >= 2]
+    assert len(strangers) == len(strangers.unique())
+    assert abs(float(counts[2] - counts[3])) < 0.12
 
 
 def test_every_target_has_the_same_chance(gallery: Gallery) -> None:

@@ -27,7 +27,8 @@ class Gallery:
         sizes: (height, width) of each picture in its square, axes (picture, 2).
         kinds: Which rows of `table` are a picture's, axis (picture).
         table: Whether a label id is part of a target, axes (kind, target, id).
-        known: Whether pictures of a kind answer for a target, axes (kind, target).
+        known: Whether labels of a kind answer for a target, axes (kind, target).
+        never: Whether pictures of a kind are known never to show a target, likewise.
         chances: How likely each picture is drawn, axis (picture); sums to 1.
         flips: Whether mirror images are harmless, axis (picture).
         sets: Set of each picture.
@@ -40,6 +41,7 @@ class Gallery:
     kinds: Tensor
     table: Tensor
     known: Tensor
+    never: Tensor
     chances: Tensor
     flips: Tensor
     sets: tuple[str, ...]
@@ -74,7 +76,7 @@ class Gallery:
             rgb = torch.from_numpy(picture.rgb.copy())
             squares[place, :, :height, :width] = rgb.permute(2, 0, 1)
             labels[place, :height, :width] = torch.from_numpy(picture.labels.copy())
-        table, known = _tables(tables, names)
+        table, known, never = _tables(tables, names)
         return cls(
             names=names,
             pictures=squares.to(device),
@@ -83,6 +85,7 @@ class Gallery:
             kinds=torch.tensor([number[_key(picture)] for picture in pictures]).to(device),
             table=table.to(device),
             known=known.to(device),
+            never=never.to(device),
             chances=_chances(pictures, weights).to(device),
             flips=torch.tensor([picture.flip for picture in pictures]).to(device),
             sets=tuple(picture.set_name for picture in pictures),
@@ -135,14 +138,16 @@ def _key(picture: LabelledPicture) -> _Key:
     return tuple(sorted(picture.targets.items()))
 
 
-def _tables(tables: Sequence[_Key], names: Sequence[str]) -> tuple[Tensor, Tensor]:
+def _tables(tables: Sequence[_Key], names: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
     table = torch.zeros(len(tables), len(names), IDS, dtype=torch.bool)
     known = torch.zeros(len(tables), len(names), dtype=torch.bool)
+    never = torch.zeros_like(known)
+    number = {name: place for place, name in enumerate(names)}
     for kind, key in enumerate(tables):
         for name, ids in key:
-            table[kind, names.index(name), list(ids)] = True
-            known[kind, names.index(name)] = True
-    return table, known
+            table[kind, number[name], list(ids)] = True
+            (known if ids else never)[kind, number[name]] = True
+    return table, known, never
 
 
 def _chances(pictures: Sequence[LabelledPicture], weights: Mapping[str, float]) -> Tensor:

@@ -47,7 +47,7 @@ class ImaginedMarks:
         faulty = _faulty(truths, (lots[:, 1] * 3).long(), generator)
         good = (lots[:, 0] < GOOD)[:, None, None]
         masks = torch.where(good, roughened(truths, generator), faulty)
-        others = draw_questions(gallery, drawn, gallery.areas(drawn, labels), 1, 0, generator)
+        others = draw_questions(gallery, drawn, gallery.areas(drawn, labels), 1, 0, 0, generator)
         where = others.rows
         found = gallery.masks(drawn[where], labels[where], others.targets[:, None])[:, 0]
         given = masks.clone()

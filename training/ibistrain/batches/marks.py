@@ -185,7 +185,8 @@ class ToolMarks:
         """A few of the masks replaced by those of something else that is there."""
         gallery, drawn = self._gallery, view.drawn[rows]
         labels = view.labels[rows]
-        others = draw_questions(gallery, drawn, gallery.areas(drawn, labels), 1, 0, view.generator)
+        areas = gallery.areas(drawn, labels)
+        others = draw_questions(gallery, drawn, areas, 1, 0, 0, view.generator)
         where = others.rows
         found = gallery.masks(drawn[where], labels[where], others.targets[:, None])[:, 0]
         even = torch.rand(len(where), generator=view.generator, device=masks.device)

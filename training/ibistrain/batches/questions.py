@@ -33,24 +33,29 @@ def draw_questions(
     areas: Tensor,
     most: int,
     absent: float,
+    strange: float,
     generator: torch.Generator,
 ) -> Questions:
-    """Some targets that are there, and now and then one that is not.
+    """Some targets that are there, and now and then one that is not, or never is.
 
     Args:
         gallery: The corpus.
         drawn: Numbers of the pictures.
         areas: Share of its posed picture that each target covers, axes (drawn, target).
         most: Most questions about what is there, a picture.
-        absent: Chance that a picture is asked for something that is not there.
+        absent: Chance that a picture is asked for something that its labels might show and that
+            is not there.
+        strange: Chance that it is asked for something that pictures of its set never show.
         generator: Of the gallery's device.
     """
     known = gallery.known[gallery.kinds[drawn]]
     lots = torch.rand(areas.shape, generator=generator, device=areas.device) + 1e-3
     there = _first(torch.where(known & (areas >= MIN_SHARE), lots, 0.0), most)
     missing = _first(torch.where(known & (areas == 0), lots, 0.0), 1)
-    even = torch.rand(len(drawn), 1, generator=generator, device=areas.device)
-    rows, targets = (there | (missing & (even < absent))).nonzero().unbind(1)
+    never = _first(torch.where(gallery.never[gallery.kinds[drawn]], lots, 0.0), 1)
+    even = torch.rand(2, len(drawn), 1, generator=generator, device=areas.device)
+    not_there = (missing & (even[0] < absent)) | (never & (even[1] < strange))
+    rows, targets = (there | not_there).nonzero().unbind(1)
     return Questions(rows, targets)
 
 
