@@ -34,7 +34,7 @@ sys.path.insert(0, str(ROOT))
 from ibisagent import __version__  # noqa: E402
 from ibisagent.actions import Click  # noqa: E402
 from ibisagent.agent import Agent, load_agent  # noqa: E402
-from ibisagent.episode import Episode, Limits, run  # noqa: E402
+from ibisagent.episode import Episode, Limits, StopReason, run  # noqa: E402
 from ibisagent.errors import IBISAgentError  # noqa: E402
 from ibisagent.machine import machine_facts  # noqa: E402
 from ibisagent.metrics import dice  # noqa: E402
@@ -176,9 +176,7 @@ def _never_there(agent: Agent, cases: Sequence[Case], rng: Random) -> dict[str, 
             prompt = f"the {rng.choice(picture.never)}"
             episode = Episode(picture.rgb, prompt, agent.tool, agent.profile, Limits(max_steps=10))
             run([episode], agent.policy)
-            by_itself = episode.stop is not None and episode.stop.value == "terminated"
-            clicked = any(step.click is not None for step in episode.steps)
-            rows[picture.set_name].append(by_itself and not clicked)
+            rows[picture.set_name].append(episode.stop is StopReason.NOT_PRESENT)
     asked = [said for group in rows.values() for said in group]
     return {
         "n": len(asked),

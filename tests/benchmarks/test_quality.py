@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
+from harness.fake_tool import DiscTool
+from harness.list_policy import ListPolicy, click
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import quality  # noqa: E402
+from ibisagent.agent import Agent  # noqa: E402
+from ibisagent.prompts import load_profile  # noqa: E402
 from ibistrain.catalogue import Catalogue, SetEntry  # noqa: E402
 from ibistrain.labelled_picture import LabelledPicture  # noqa: E402
 
@@ -28,6 +34,17 @@ def picture(left: int) -> LabelledPicture:
 def test_the_mean_box_is_in_shares_of_the_picture() -> None:
     boxes = quality.mean_boxes([picture(20), picture(40)])
     assert boxes["square"] == pytest.approx([0.30, 0.20, 0.39, 0.38])
+
+
+@pytest.mark.parametrize(("clicks", "recognised"), [(0, 1.0), (1, 0.0), (10, 0.0)])
+def test_what_is_never_there_is_recognised_by_stopping_at_once(
+    clicks: int, recognised: float
+) -> None:
+    policy = ListPolicy([click(0.1 + 0.08 * number, 0.5) for number in range(clicks)])
+    agent = Agent(policy, DiscTool(), load_profile())
+    strange = replace(picture(30), targets={"square": (1,), "moon": ()})
+    report = quality._never_there(agent, [(strange, "square"), (picture(30), "square")], Random(0))
+    assert report == {"n": 1, "recognised": recognised, "recognised_by_set": {"blobs": recognised}}
 
 
 def test_sets_that_nothing_was_trained_on_are_told_from_the_others(
