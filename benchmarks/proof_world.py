@@ -30,6 +30,7 @@ from ibistrain.embedded import train_embedded
 from ibistrain.embedded_config import EmbeddedConfig
 from ibistrain.labelled_picture import LabelledPicture
 from ibistrain.play_tasks import draw_tasks, judge
+from ibistrain.read_outs import READ_OUTS_FILE
 from ibistrain.rewards import RewardWeights
 from ibistrain.simulation.run import simulate
 from ibistrain.simulation.settings import Shares, SimulationSettings
@@ -200,7 +201,7 @@ class World:
     def base(self) -> Path:
         """A checkpoint that has learnt first clicks and nothing else, one for all seeds."""
         model = self.folder / "base" / "model"
-        if not (model / "grounding_heads.safetensors").is_file():
+        if not (model / READ_OUTS_FILE).is_file():
             pictures = self.pictures(held_back=False)
             self.teach(
                 self._untrained(pictures),

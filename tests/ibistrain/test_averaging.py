@@ -14,7 +14,8 @@ from ibisagent.errors import InvalidRequest, ModelNotFound
 from ibisagent.policies.local import LocalPolicy
 from ibisagent.prompts import PROFILE_FILE
 from ibistrain.averaging import average
-from ibistrain.embedded import HEADS_FILE
+from ibistrain.grounding import GroundingHeads
+from ibistrain.read_outs import READ_OUTS_FILE, load_read_outs, write_read_outs
 
 WEIGHTS = "model.safetensors"
 
@@ -41,19 +42,33 @@ def test_weights_are_the_mean_and_all_else_the_first_ones(
         assert torch.allclose(value, (one[name] + 2 * two[name]) / 3, atol=1e-5), name
     assert (out / PROFILE_FILE).read_bytes() == (start / PROFILE_FILE).read_bytes()
     assert LocalPolicy(out, "cpu").profile == LocalPolicy(start, "cpu").profile
-    assert not (out / HEADS_FILE).exists()
+    assert not (out / READ_OUTS_FILE).exists()
 
 
 def test_read_outs_are_averaged_where_all_have_them(
     start: Path, other: Path, tmp_path: Path
 ) -> None:
     ours = shutil.copytree(start, tmp_path / "ours")
-    save_file({"place": torch.tensor([1.0, 2])}, ours / HEADS_FILE)
+    one, two = (GroundingHeads(8, ["disc", "star"]) for _ in range(2))
+    write_read_outs(one, ours)
     average([ours, other], tmp_path / "without")
-    assert not (tmp_path / "without" / HEADS_FILE).exists()
-    save_file({"place": torch.tensor([3.0, 2])}, other / HEADS_FILE)
+    assert not (tmp_path / "without" / READ_OUTS_FILE).exists()
+    write_read_outs(two, other)
     average([ours, other], tmp_path / "with")
-    assert load_file(tmp_path / "with" / HEADS_FILE)["place"].tolist() == [2, 2]
+    found = load_read_outs(tmp_path / "with")
+    assert found is not None
+    assert found.targets == ("disc", "star")
+    mean = (one.cover.weight + two.cover.weight) / 2
+    assert torch.allclose(found.cover.weight, mean, atol=1e-6)
+
+
+def test_read_outs_of_other_targets_have_no_mean(start: Path, other: Path, tmp_path: Path) -> None:
+    ours = shutil.copytree(start, tmp_path / "ours")
+    write_read_outs(GroundingHeads(8, ["disc", "star"]), ours)
+    write_read_outs(GroundingHeads(8, ["disc", "moon"]), other)
+    with pytest.raises(InvalidRequest, match="other targets"):
+        average([ours, other], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("count", [0, 1])
@@ -79,7 +94,7 @@ def test_what_is_damaged_is_named(start: Path, other: Path, tmp_path: Path) -> N
         average([start, tmp_path / "nothing"], tmp_path / "out")
     ours = shutil.copytree(start, tmp_path / "ours")
     for folder in (ours, other):
-        (folder / HEADS_FILE).write_bytes(b"no safetensors")
-    with pytest.raises(ModelNotFound, match=HEADS_FILE):
+        (folder / READ_OUTS_FILE).write_bytes(b"no safetensors")
+    with pytest.raises(ModelNotFound, match=READ_OUTS_FILE):
         average([ours, other], tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -22,10 +22,11 @@ from ibistrain import embedded, pace
 from ibistrain.batches.imagined import ImaginedMarks
 from ibistrain.batches.marks import KeptMarks, ToolMarks
 from ibistrain.catalogue import Catalogue
-from ibistrain.embedded import HEADS_FILE, train_embedded
+from ibistrain.embedded import train_embedded
 from ibistrain.embedded_config import EmbeddedConfig
 from ibistrain.embedded_trainer import EmbeddedTrainer
 from ibistrain.labelled_picture import LabelledPicture
+from ibistrain.read_outs import READ_OUTS_FILE, load_read_outs
 from ibistrain.state import State
 from ibistrain.states import states_of
 
@@ -89,7 +90,7 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
 def weights_of(run: Path) -> dict[str, Tensor]:
     return {
         **load_file(run / "model" / "model.safetensors"),
-        **load_file(run / "model" / HEADS_FILE),
+        **load_file(run / "model" / READ_OUTS_FILE),
     }
 
 
@@ -109,7 +110,7 @@ def test_a_run_learns(train: Runs, start: Path, tmp_path: Path) -> None:
 
 
 def test_the_result_loads_as_a_policy(brief: Path, start: Path) -> None:
-    assert (brief / "model" / HEADS_FILE).is_file()
+    assert (brief / "model" / READ_OUTS_FILE).is_file()
     assert not any("grounding" in name for name in load_file(brief / "model" / "model.safetensors"))
     assert LocalPolicy(brief / "model", device="cpu").profile == load_profile(start)
     written = (brief / "config.json").read_text(encoding="utf-8")
@@ -250,13 +251,21 @@ def test_a_run_ends_with_its_time(
     assert (tmp_path / "model" / "model.safetensors").is_file()
 
 
-def test_read_outs_of_other_targets_are_refused(
+def test_training_goes_on_with_other_targets(
     brief: Path, pictures: list[LabelledPicture], catalogue: Catalogue, tmp_path: Path
 ) -> None:
-    others = [replace(one, targets={"other": (1,)}) for one in pictures]
-    train = Runs(others, catalogue)
-    with pytest.raises(ModelNotFound, match="other targets"):
-        train(brief / "model", tmp_path / "run")
+    others = [replace(one, targets={"disc": (1,), "other": (2,)}) for one in pictures]
+    Runs(others, catalogue)(brief / "model", tmp_path, BRIEF.model_copy(update={"steps": 1}))
+    heads = load_read_outs(tmp_path / "model")
+    assert heads is not None
+    assert heads.targets == ("disc", "other")
+
+
+def test_damaged_read_outs_are_refused(train: Runs, brief: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(brief / "model", tmp_path / "start")
+    (other / READ_OUTS_FILE).write_bytes(b"no safetensors")
+    with pytest.raises(ModelNotFound, match="read-outs"):
+        train(other, tmp_path / "run")
 
 
 def test_a_tokenizer_without_numbers_is_refused(train: Runs, start: Path, tmp_path: Path) -> None:

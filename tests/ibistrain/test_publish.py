@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from ibisagent.errors import InvalidRequest, ModelNotFound
 from ibisagent.policies.local import LocalPolicy
+from ibistrain.grounding import GroundingHeads
 from ibistrain.publish import publish
+from ibistrain.read_outs import load_read_outs, write_read_outs
 
 
 def test_published_checkpoint_loads_like_any_other(start, tmp_path):
@@ -18,6 +22,18 @@ def test_published_checkpoint_loads_like_any_other(start, tmp_path):
     assert (out / "README.md").read_text() == "# card"
     assert {t.dtype for t in load_file(out / "model.safetensors").values()} == {torch.float16}
     assert [entry.name for entry in tmp_path.iterdir()] == ["released"]
+
+
+def test_read_outs_go_along(start, tmp_path):
+    ours = shutil.copytree(start, tmp_path / "ours")
+    heads = GroundingHeads(64, ["disc"])
+    write_read_outs(heads, ours)
+    publish(ours, tmp_path / "released", "# card")
+    LocalPolicy(tmp_path / "released", device="cpu")
+    found = load_read_outs(tmp_path / "released")
+    assert found is not None
+    assert found.targets == ("disc",)
+    assert torch.equal(found.cover.weight, heads.cover.weight.half().float())
 
 
 def test_what_stood_there_is_replaced_whole(start, tmp_path):

@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ibisagent.errors import InvalidRequest, ModelNotFound
+from ibisagent.errors import InvalidRequest
 from ibisagent.output import make_folder
 from ibisagent.prompts import PROFILE_FILE
-from ibistrain.embedded import HEADS_FILE
+from ibistrain.grounding import GroundingHeads
+from ibistrain.read_outs import load_read_outs, write_read_outs
 from ibistrain.start_model import load_start
 
 
@@ -35,7 +34,7 @@ def average(checkpoints: Sequence[Path], out: Path) -> None:
 
     Raises:
         InvalidRequest: There are fewer than two, or they do not fit each other.
-        ModelNotFound: One of them is incomplete.
+        ModelNotFound: One of them is incomplete, or its read-outs are damaged.
         OutputNotWritable: The folder cannot be made.
     """
     if len(checkpoints) < 2:
@@ -43,16 +42,14 @@ def average(checkpoints: Sequence[Path], out: Path) -> None:
     first = load_start(checkpoints[0])
     others = (load_start(folder).model.state_dict() for folder in checkpoints[1:])
     first.model.load_state_dict(_mean([first.model.state_dict(), *others]))
-    heads = [folder / HEADS_FILE for folder in checkpoints]
-    kept = all(file.is_file() for file in heads)
-    mean_heads = _mean([_read_outs(file) for file in heads]) if kept else {}
+    heads = _mean_read_outs([load_read_outs(folder) for folder in checkpoints])
     make_folder(out)
     first.model.save_pretrained(out)
     first.processor.save_pretrained(out)
     if (checkpoints[0] / PROFILE_FILE).is_file():
         shutil.copyfile(checkpoints[0] / PROFILE_FILE, out / PROFILE_FILE)
-    if mean_heads:
-        save_file(mean_heads, out / HEADS_FILE)
+    if heads is not None:
+        write_read_outs(heads, out)
 
 
 def _mean(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -68,10 +65,14 @@ def _mean(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     }
 
 
-def _read_outs(file: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(file)
-    except (OSError, SafetensorError) as error:
-        raise ModelNotFound(
-            f"The read-outs at '{file}' are damaged.", "Remove the file, or train again."
-        ) from error
+def _mean_read_outs(all_of_them: Sequence[GroundingHeads | None]) -> GroundingHeads | None:
+    heads = [one for one in all_of_them if one is not None]
+    if len(heads) < len(all_of_them):
+        return None
+    if any(one.targets != heads[0].targets for one in heads):
+        raise InvalidRequest(
+            "The checkpoints have learnt other targets than each other.",
+            "Average runs on the same pictures.",
+        )
+    heads[0].load_state_dict(_mean([one.state_dict() for one in heads]))
+    return heads[0]

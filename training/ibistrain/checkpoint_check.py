@@ -9,12 +9,13 @@ from safetensors import SafetensorError, safe_open
 
 from ibisagent.errors import ModelNotFound
 from ibisagent.prompts import PROFILE_FILE, load_profile
+from ibistrain.read_outs import READ_OUTS_FILE
 
 _PICKLED = {".bin", ".pt", ".pth", ".pkl", ".ckpt"}
 _OF_THE_TRAINER = ("training_args", "optimizer", "scheduler", "scaler", "rng_state")
 """Pickled files that trainers leave beside the weights; they are not weights, and stay behind."""
 _RELEASED = {".safetensors", ".json", ".jinja", ".txt", ".model", ".yaml"}
-_STAY = {"trainer_state.json", "grounding_heads.safetensors"}
+_STAY = {"trainer_state.json", READ_OUTS_FILE}
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 

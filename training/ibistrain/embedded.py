@@ -8,12 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from transformers import TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
-from ibisagent.errors import ModelNotFound
 from ibisagent.prompts import PROFILE_FILE, PromptProfile, load_profile
 from ibisagent.torch_device import resolve_device
 from ibistrain.batches.contrast import Contrasts
@@ -28,11 +25,10 @@ from ibistrain.embedded_config import EmbeddedConfig
 from ibistrain.embedded_trainer import EmbeddedTrainer, Lesson
 from ibistrain.grounding import GroundingHeads
 from ibistrain.labelled_picture import LabelledPicture
+from ibistrain.read_outs import start_read_outs, write_read_outs
 from ibistrain.reading import prepare
 from ibistrain.start_model import load_start
 from ibistrain.state import State
-
-HEADS_FILE = "grounding_heads.safetensors"
 
 
 def train_embedded(
@@ -61,7 +57,7 @@ def train_embedded(
     Raises:
         InvalidRequest: The model sees windows only, or its tokenizer has no tokens for numbers;
             or no picture shows a target.
-        ModelNotFound: The checkpoint is incomplete, or its read-outs are of other targets.
+        ModelNotFound: The checkpoint is incomplete, or its read-outs are damaged.
         InvalidProfile: It has no prompts.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -71,7 +67,7 @@ def train_embedded(
     profile = load_profile(start)  # its own, which goes with the result; none is no default here
     prepare(model)
     gallery = Gallery.of(pictures, weights, resolve_device())
-    heads = _read_outs(start, model.config.text_config.hidden_size, gallery)
+    heads = start_read_outs(start, model.config.text_config.hidden_size, gallery.names)
     model.grounding = heads  # a submodule, so that the trainer optimises and saves it
     lesson = _lesson(gallery, processor, profile, pictures, synonyms, config, tool, states)
     trainer = EmbeddedTrainer(
@@ -87,20 +83,6 @@ def train_embedded(
     export(start, model, processor, heads, out / "model")
 
 
-def _read_outs(start: Path, width: int, gallery: Gallery) -> GroundingHeads:
-    """Those of an earlier run if the checkpoint brings any, else untrained ones."""
-    heads, file = GroundingHeads(width, gallery.names), start / HEADS_FILE
-    if file.is_file():
-        try:
-            heads.load_state_dict(load_file(file))
-        except (OSError, SafetensorError, RuntimeError) as error:
-            raise ModelNotFound(
-                f"The read-outs of the checkpoint {start.name} are damaged, or of other targets.",
-                f"Give the pictures it was trained on, or remove its {HEADS_FILE}.",
-            ) from error
-    return heads
-
-
 def export(start: Path, model: Any, processor: Any, heads: GroundingHeads, folder: Path) -> None:
     """Write a checkpoint that loads like any other, with the read-outs in a file beside.
 
@@ -111,7 +93,7 @@ def export(start: Path, model: Any, processor: Any, heads: GroundingHeads, folde
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     shutil.copyfile(start / PROFILE_FILE, folder / PROFILE_FILE)
-    save_file(heads.state_dict(), folder / HEADS_FILE)
+    write_read_outs(heads, folder)
 
 
 def _lesson(

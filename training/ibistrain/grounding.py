@@ -50,6 +50,23 @@ class GroundingHeads(nn.Module):
         self.taught = nn.Linear(width, TAUGHT_WIDTH)
         nn.init.constant_(self.cover.bias, -4.0)  # most targets are nowhere
 
+    def adopt(self, other: GroundingHeads) -> None:
+        """Take over other read-outs of the same width; of the targets, those that both know."""
+        own = self.state_dict()
+        taken = other.state_dict()
+        places = {name: place for place, name in enumerate(other.targets, start=1)}
+        pairs = [(0, 0)] + [
+            (place, places[name])
+            for place, name in enumerate(self.targets, start=1)
+            if name in places
+        ]
+        here, there = (torch.tensor(side) for side in zip(*pairs, strict=True))
+        for name in ("cover.weight", "cover.bias"):
+            split = own[name].unflatten(0, (QUARTERS**2, -1)).clone()
+            split[:, here] = taken[name].unflatten(0, (QUARTERS**2, -1))[:, there]
+            taken[name] = split.flatten(0, 1)
+        self.load_state_dict(taken)
+
     def forward(
         self, seen: Tensor, grid: tuple[int, int], covered: Tensor, known: Tensor
     ) -> dict[str, Tensor]:

@@ -1,8 +1,8 @@
 """From a training run to a checkpoint that others load.
 
 Published are float16 safetensors, configuration, tokenizer, processor, prompt profile and a
-model card; what training needed and inference does not stays behind. The folder appears whole
-or not at all.
+model card, and the read-outs, with which others can go on training; all else that training needed
+and inference does not stays behind. The folder appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from ibisagent.errors import InvalidRequest, ModelNotFound
 from ibisagent.prompts import PROFILE_FILE
+from ibistrain.read_outs import load_read_outs, write_read_outs
 
 CARD = "README.md"
 """Where readers, and model hubs, look for a model card."""
@@ -30,7 +31,7 @@ def publish(checkpoint: Path, out: Path, card: str) -> None:
         card: The model card, Markdown.
 
     Raises:
-        ModelNotFound: There is no finished checkpoint.
+        ModelNotFound: There is no finished checkpoint, or its read-outs are damaged.
         InvalidRequest: `out` exists and is something else than a checkpoint.
     """
     if not (checkpoint / "config.json").is_file():
@@ -57,6 +58,9 @@ def _write(checkpoint: Path, folder: Path, card: str) -> None:
     AutoProcessor.from_pretrained(checkpoint).save_pretrained(folder)
     if (checkpoint / PROFILE_FILE).is_file():
         shutil.copyfile(checkpoint / PROFILE_FILE, folder / PROFILE_FILE)
+    heads = load_read_outs(checkpoint)
+    if heads is not None:
+        write_read_outs(heads, folder, torch.float16)
     (folder / CARD).write_text(card, encoding="utf-8")
     for file in folder.iterdir():
         file.chmod(0o644)
