@@ -88,6 +88,21 @@ def test_checkpoints_of_other_sizes_are_refused(start: Path, tmp_path: Path) -> 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "other_text"),
+    [("tokenizer.json", '"42"', '"4242"'), (PROFILE_FILE, "name: embedded", "name: another")],
+)
+def test_checkpoints_with_other_words_are_refused(
+    start: Path, other: Path, tmp_path: Path, file: str, text: str, other_text: str
+) -> None:
+    whole = (other / file).read_text(encoding="utf-8")
+    assert text in whole
+    (other / file).write_text(whole.replace(text, other_text), encoding="utf-8")
+    with pytest.raises(InvalidRequest, match="tokens or prompts"):
+        average([start, other], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_is_damaged_is_named(start: Path, other: Path, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     with pytest.raises(ModelNotFound):

@@ -19,7 +19,7 @@ from ibisagent.output import make_folder
 from ibisagent.prompts import PROFILE_FILE
 from ibistrain.grounding import GroundingHeads
 from ibistrain.read_outs import load_read_outs, write_read_outs
-from ibistrain.start_model import load_start
+from ibistrain.start_model import StartModel, load_start
 
 
 def average(checkpoints: Sequence[Path], out: Path) -> None:
@@ -29,7 +29,7 @@ def average(checkpoints: Sequence[Path], out: Path) -> None:
     if all checkpoints bring them, so that it can go on.
 
     Args:
-        checkpoints: At least two of one architecture, and with the same tokens.
+        checkpoints: At least two of one architecture, with the same tokens and prompts.
         out: Folder of the result; made if missing.
 
     Raises:
@@ -39,9 +39,12 @@ def average(checkpoints: Sequence[Path], out: Path) -> None:
     """
     if len(checkpoints) < 2:
         raise InvalidRequest("There is nothing to average.", "Name at least two checkpoints.")
-    first = load_start(checkpoints[0])
-    others = (load_start(folder).model.state_dict() for folder in checkpoints[1:])
-    first.model.load_state_dict(_mean([first.model.state_dict(), *others]))
+    first, *others = [load_start(folder) for folder in checkpoints]
+    for other in others:
+        _require_same_words(first, other)
+    first.model.load_state_dict(
+        _mean([first.model.state_dict(), *(other.model.state_dict() for other in others)])
+    )
     heads = _mean_read_outs([load_read_outs(folder) for folder in checkpoints])
     make_folder(out)
     first.model.save_pretrained(out)
@@ -50,6 +53,16 @@ def average(checkpoints: Sequence[Path], out: Path) -> None:
         shutil.copyfile(checkpoints[0] / PROFILE_FILE, out / PROFILE_FILE)
     if heads is not None:
         write_read_outs(heads, out)
+
+
+def _require_same_words(first: StartModel, other: StartModel) -> None:
+    """Weights of the same size may have learnt to read other tokens, or to answer other prompts."""
+    tokens = [one.processor.tokenizer.get_vocab() for one in (first, other)]
+    if tokens[0] != tokens[1] or first.profile != other.profile:
+        raise InvalidRequest(
+            "The checkpoints have other tokens or prompts than each other.",
+            "Average runs that began with the same checkpoint.",
+        )
 
 
 def _mean(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

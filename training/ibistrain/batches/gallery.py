@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
 
 import torch
 from torch import Tensor
@@ -95,6 +97,14 @@ class Gallery:
     def device(self) -> torch.device:
         """Where the pictures lie."""
         return self.pictures.device
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Tells this corpus from others: its pictures, labels and names, in their order."""
+        digest = sha256(repr((self.names, self.sets)).encode())
+        for part in (self.sizes, self.pictures, self.labels, self.kinds, self.table):
+            digest.update(part.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     def draw(self, count: int, generator: torch.Generator, among: Tensor | None = None) -> Tensor:
         """Numbers of pictures at random, axis (drawn).

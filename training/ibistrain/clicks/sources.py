@@ -6,17 +6,17 @@ come twice; a processor can only afford to embed some hundred of them once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from rich.progress import track
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ibisagent.tools.litemedsam_net import LiteMedSAMNet
 from ibistrain.batches.gallery import Gallery
+from ibistrain.clicks.kept_file import read_kept, write_kept
 from ibistrain.clicks.regions import embedded, regions_in
 from ibistrain.clicks.squares import Squares, draw_squares
 
@@ -96,16 +96,19 @@ class Kept:
     def save(self, path: Path) -> None:
         """Write all but the gallery, as a whole or not at all."""
         parts = {**vars(self.squares), "numbers": self.numbers, "embeddings": self.embeddings}
-        part = path.with_suffix(".part")
-        save_file({name: value.cpu().contiguous() for name, value in parts.items()}, part)
-        part.replace(path)
+        write_kept(path, parts, self.gallery)
 
     @classmethod
     def read(cls, path: Path, gallery: Gallery) -> Kept:
-        """What `save` wrote."""
-        parts = {name: value.to(gallery.device) for name, value in load_file(path).items()}
-        numbers, embeddings = parts.pop("numbers"), parts.pop("embeddings")
-        return cls(gallery, numbers, Squares(**parts), embeddings)
+        """What `save` wrote.
+
+        Raises:
+            InvalidRequest: The file is damaged, or of another corpus.
+        """
+        names = [field.name for field in fields(Squares)]
+        parts = read_kept(path, [*names, "numbers", "embeddings"], gallery)
+        squares = Squares(**{name: parts[name] for name in names})
+        return cls(gallery, parts["numbers"], squares, parts["embeddings"])
 
 
 def keep(

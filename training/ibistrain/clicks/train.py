@@ -18,6 +18,7 @@ from ibistrain.batches.gallery import Gallery
 from ibistrain.batches.numbers import Numbers, number_of
 from ibistrain.clicks.click_model import ClickModel
 from ibistrain.clicks.click_trainer import ClickConfig, ClickTrainer
+from ibistrain.clicks.kept_file import read_kept, write_kept
 from ibistrain.clicks.regions import find_regions
 from ibistrain.clicks.sources import Anew, Kept, Source, keep
 from ibistrain.labelled_picture import LabelledPicture
@@ -47,8 +48,9 @@ def train_clicks(
         The weights' file, float32.
 
     Raises:
-        InvalidRequest: No picture shows a target; or pictures are to be embedded once, and the
-            weights to start from have a tuned encoder.
+        InvalidRequest: No picture shows a target; pictures are to be embedded once, and the
+            weights to start from have a tuned encoder; or what the run has kept is damaged or of
+            other pictures.
         ModelNotFound: The weights to start from are damaged or of another network.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -99,12 +101,10 @@ def _source(out: Path, net: LiteMedSAMNet, gallery: Gallery, config: ClickConfig
 def _regions(path: Path, net: LiteMedSAMNet, gallery: Gallery, config: ClickConfig) -> Tensor:
     """Unlabelled regions, kept for a run that is continued."""
     if path.is_file():
-        return load_file(path)["regions"].to(gallery.device)
+        return read_kept(path, ["regions"], gallery)["regions"]
     generator = torch.Generator(gallery.device).manual_seed(config.seed)
     regions = find_regions(net, gallery, config.boxes, generator)
-    part = path.with_suffix(".part")
-    save_file({"regions": regions.cpu()}, part)
-    part.replace(path)
+    write_kept(path, {"regions": regions}, gallery)
     return regions
 
 
