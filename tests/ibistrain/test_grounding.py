@@ -12,6 +12,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from ibistrain.batches.gallery import Gallery
 from ibistrain.batches.scripts import IGNORE
 from ibistrain.grounding import (
+    DECISION_WEIGHT,
     TAUGHT_WIDTH,
     CoordinateLoss,
     GroundingHeads,
@@ -69,7 +70,7 @@ def test_digits_follow_digits(tokenizer) -> None:
 
 
 def test_only_what_is_to_be_learnt_counts(tokenizer) -> None:
-    ids = torch.tensor(tokenizer("<think>I stop.</think>").input_ids)
+    ids = torch.tensor(tokenizer("I stop.</think>").input_ids)
     logits = torch.randn(len(ids) - 1, len(tokenizer), generator=torch.Generator().manual_seed(0))
     loss, labels = CoordinateLoss(tokenizer), ids[1:].clone()
     labels[2:] = IGNORE
@@ -85,6 +86,27 @@ def test_words_weigh_one(tokenizer) -> None:
     expected = torch.nn.functional.cross_entropy(logits, ids[1:])
     found = CoordinateLoss(tokenizer)(logits, ids[1:], ids[:-1])
     assert float(found) == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "written", "place"),
+    [
+        ("<think>I see no disc.", "<think>I see the disc.", 3),
+        ("<think>The mask fits.", "<think>I mask fits.", 1),
+    ],
+)
+def test_words_that_decide_weigh_more(tokenizer, wanted: str, written: str, place: int) -> None:
+    ids, said = (torch.tensor(tokenizer(text).input_ids) for text in (wanted, written))
+    assert (ids != said).nonzero().flatten().tolist() == [place]
+    said[-1] = ids[-2]  # a word that decides nothing is wrong, too
+    logits = torch.full((len(ids) - 1, len(tokenizer)), -4.0)
+    logits[torch.arange(len(ids) - 1), said[1:]] = 4.0
+    each = torch.nn.functional.cross_entropy(logits, ids[1:], reduction="none")
+    deciding = torch.isin(ids[:-1], torch.tensor(tokenizer("<think> see").input_ids))
+    weight = torch.where(deciding, DECISION_WEIGHT, 1.0)
+    assert deciding[place - 1]
+    found = CoordinateLoss(tokenizer)(logits, ids[1:], ids[:-1])
+    assert float(found) == pytest.approx(float((weight * each).sum() / weight.sum()))
 
 
 def test_numbers_start_as_neighbours(start: Path, tokenizer) -> None:

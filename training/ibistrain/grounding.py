@@ -25,6 +25,9 @@ SIGMA = 2.5
 COARSE_WEIGHT, FINE_WEIGHT = 4.0, 0.1
 """Weights of the first and second two digits of a coordinate; other tokens weigh 1, and so does it
 that the second two are digits at all."""
+DECISION_WEIGHT = 8.0
+"""Weight of the words that decide: the first of a thought, which begins otherwise when all is done,
+and the one after "I see", which may be "no". One word among forty is learnt last of all."""
 LOOKING_LAYERS = (1, 2)
 """Text layers whose first head is taught where to look."""
 QUARTERS = 2
@@ -170,7 +173,7 @@ class GroundingHeads(nn.Module):
 
 
 class CoordinateLoss:
-    """Cross entropy of the reply, with soft labels for coordinates.
+    """Cross entropy of the reply, with soft labels for coordinates, and weight on what decides.
 
     Args:
         tokenizer: One made by `ibistrain.tokenizer`.
@@ -181,6 +184,8 @@ class CoordinateLoss:
         self._numbers = torch.tensor(number_ids(tokenizer)).to(device)
         leads = tokenizer.convert_tokens_to_ids([X_LEAD, Y_LEAD])
         self._leads = torch.tensor(leads).to(device)
+        before = [tokenizer.convert_tokens_to_ids("<think>"), tokenizer(" see").input_ids[-1]]
+        self._before_decisions = torch.tensor(before).to(device)
         self._soft = soft_numbers(device)
         self._value = torch.full((len(tokenizer),), -1, device=device)
         self._value[self._numbers] = torch.arange(100, device=device)
@@ -209,6 +214,8 @@ class CoordinateLoss:
         loss = torch.where(coarse, near, loss)
         loss = torch.where(fine, FINE_WEIGHT * loss - scores.logsumexp(-1), loss)
         weight = torch.where(coarse, COARSE_WEIGHT, learnt.float())
+        deciding = learnt & torch.isin(ids, self._before_decisions)
+        weight = torch.where(deciding, DECISION_WEIGHT, weight)
         return (weight * loss).sum() / weight.sum().clamp(min=1)
 
 
