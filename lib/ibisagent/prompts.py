@@ -43,6 +43,8 @@ class PromptProfile(BaseModel):
     """Names the checkpoint has learnt; empty for a model that takes any text."""
     aliases: dict[str, tuple[str, ...]] = {}
     """Of a target: other names that are understood, and put to the model as the target's name."""
+    anywhere: tuple[str, ...] = ()
+    """Targets without a place of their own: "a lesion" asks for them, "a skin lesion" does not."""
 
     @field_validator("first", "refine")
     @classmethod
@@ -65,7 +67,7 @@ class PromptProfile(BaseModel):
 
     def find_target(self, prompt: str) -> str | None:
         """The target that a prompt names; see `ibisagent.vocabulary.find_target`."""
-        return find_target(prompt, self.targets, self.aliases)
+        return find_target(prompt, self.targets, self.aliases, self.anywhere)
 
     def check_prompt(self, prompt: str) -> None:
         """Refuse a prompt that the checkpoint cannot answer.
@@ -73,7 +75,7 @@ class PromptProfile(BaseModel):
         Raises:
             UnknownPrompt: It has a list of targets, and the prompt names none of them.
         """
-        check_prompt(prompt, self.targets, self.aliases)
+        check_prompt(prompt, self.targets, self.aliases, self.anywhere)
 
     def _in_learnt_words(self, prompt: str) -> str:
         """The prompt, or the name of its target where the prompt has another one."""

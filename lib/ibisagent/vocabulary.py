@@ -8,7 +8,7 @@ ways - "Kidney_L", "vertebrae L4", "pituitary tumor", "brain stem" - and all of 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from ibisagent.errors import UnknownPrompt
@@ -30,18 +30,24 @@ _LEVEL = re.compile(r"[a-z]\d{1,2}")
 """A name such as L4 that tells one of many from the others."""
 
 
-def check_prompt(prompt: str, targets: Sequence[str], aliases: Aliases | None = None) -> None:
+def check_prompt(
+    prompt: str,
+    targets: Sequence[str],
+    aliases: Aliases | None = None,
+    anywhere: Collection[str] = (),
+) -> None:
     """Refuse a prompt that names none of the targets.
 
     Args:
         prompt: The user's text.
         targets: Names the model has learnt; empty for a model that takes any text.
         aliases: Other names that are understood.
+        anywhere: Targets that are asked for without a place; see `find_target`.
 
     Raises:
         UnknownPrompt: With what comes near to it and the list of what the model knows.
     """
-    if targets and find_target(prompt, targets, aliases) is None:
+    if targets and find_target(prompt, targets, aliases, anywhere) is None:
         said = _said(prompt) - _SMALL
         near = sorted(target for target in targets if _words(target) & said)
         hint = f"Did you mean {' or '.join(near)}? " if near else ""
@@ -51,35 +57,38 @@ def check_prompt(prompt: str, targets: Sequence[str], aliases: Aliases | None = 
         )
 
 
-def find_target(prompt: str, targets: Sequence[str], aliases: Aliases | None = None) -> str | None:
+def find_target(
+    prompt: str,
+    targets: Sequence[str],
+    aliases: Aliases | None = None,
+    anywhere: Collection[str] = (),
+) -> str | None:
     """The most specific target whose words all stand in the prompt, in any order.
 
     "the left kidney, please" asks for "kidney left"; "kidneys" for "kidney". Where targets are
     told apart by levels ("vertebra L4"), a prompt for another level asks for none of them; nor does
-    one for a part of the target or for what is in it ("liver vessel"). A target that is a finding
-    anywhere ("lesion") is asked for by prompts that name no place ("is there a lesion?").
+    one for a part of the target or for what is in it ("liver vessel").
 
     Args:
         prompt: The user's text.
         targets: Names the model has learnt.
         aliases: Other names that are understood; those for names not in `targets` are not.
+        anywhere: Targets that have no place of their own, such as "lesion". "Is there a lesion?"
+            asks for it, "a skin lesion" for something else, which the model may not know.
     """
-    said, anywhere = _said(prompt), _names_no_place(prompt)
+    said, told = _said(prompt), frozenset(_forms(prompt)) - _SMALL
     known = set(targets)
     others = [(one, name) for one, more in (aliases or {}).items() if one in known for name in more]
     matching = [
         (_words(name), target)
         for target, name in [*zip(targets, targets, strict=True), *others]
-        if said & _THINGS <= _words(name) <= said and (anywhere or not _words(name) <= _FINDINGS)
+        if said & _THINGS <= _words(name) <= said
+        and (target not in anywhere or told <= _words(name))
     ]
     if not matching:
         return None
     words, best = max(matching, key=lambda match: (len(match[0]), sum(map(len, match[0]))))
     return None if _levels(said) - words and _has_levels(words, targets) else best
-
-
-def _names_no_place(prompt: str) -> bool:
-    return frozenset(_forms(prompt)) <= _SMALL | _FINDINGS
 
 
 def _has_levels(words: frozenset[str], targets: Iterable[str]) -> bool:
@@ -128,9 +137,6 @@ _THINGS = frozenset(
     )
 )
 """Words that turn the name of a target into another thing: a liver vessel is not the liver."""
-
-_FINDINGS = frozenset(_forms("abnormality finding lesion mass tumor"))
-"""Words for what may be found anywhere: a skin lesion is another one than a model may know."""
 
 _SMALL = frozenset(
     _forms(

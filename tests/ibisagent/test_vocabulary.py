@@ -112,10 +112,16 @@ MORE = {"lesion": ("tumour", "mass"), "brain tumour": ("brain lesion",)}
         ("liver tumour", None),
         ("the mass in the left lung", None),
         ("hepatic lesion", None),
+        ("the liver", "liver"),
     ],
 )
 def test_a_finding_anywhere_is_asked_for_without_a_place(prompt: str, target: str | None) -> None:
-    assert find_target(prompt, FINDINGS, MORE) == target
+    assert find_target(prompt, FINDINGS, MORE, ["lesion"]) == target
+
+
+def test_a_finding_of_one_organ_may_be_asked_for_with_it() -> None:
+    """A model for liver tumours knows them as "tumour"."""
+    assert find_target("the liver tumour", ("liver", "tumour")) == "tumour"
 
 
 def test_a_level_only_matters_to_what_has_levels() -> None:

@@ -56,6 +56,14 @@ def test_the_profile_knows_names_synonyms_and_aliases_of_what_the_pictures_show(
     assert profile.turn_text("an Asterisk", first=True).endswith("the star")
 
 
+def test_the_profile_knows_what_may_be_anywhere(pictures: list[LabelledPicture]) -> None:
+    catalogue = Catalogue(sets={}, synonyms={}, anywhere=("star", "moon"))
+    profile = embedded_profile(pictures, catalogue)
+    assert profile.anywhere == ("star",)
+    assert profile.find_target("is there a star?") == "star"
+    assert profile.find_target("the star of the liver") is None
+
+
 def test_no_alias_of_the_catalogue_takes_another_targets_name() -> None:
     """An alias that is itself a learnt name would never be read as what it stands for."""
     catalogue = load_catalogue()

@@ -49,6 +49,7 @@ class Catalogue(BaseModel):
     sets: dict[str, SetEntry]
     synonyms: dict[str, tuple[str, ...]]
     aliases: dict[str, tuple[str, ...]] = {}
+    anywhere: tuple[str, ...] = ()
     groups: dict[str, tuple[str, ...]] = {}
 
     def never(self, set_name: str, targets: Iterable[str]) -> frozenset[str]:

@@ -52,7 +52,10 @@ def embedded_profile(pictures: Sequence[LabelledPicture], catalogue: Catalogue) 
     targets = {target for picture in pictures for target in picture.targets}
     known = {name for target in targets for name in names(target, catalogue.synonyms)}
     aliases = {name: more for name, more in catalogue.aliases.items() if name in targets}
-    return profile.model_copy(update={"targets": tuple(sorted(known)), "aliases": aliases})
+    anywhere = tuple(name for name in catalogue.anywhere if name in targets)
+    return profile.model_copy(
+        update={"targets": tuple(sorted(known)), "aliases": aliases, "anywhere": anywhere}
+    )
 
 
 def texts(
