@@ -109,6 +109,21 @@ def test_words_that_decide_weigh_more(tokenizer, wanted: str, written: str, plac
     assert float(found) == pytest.approx(float((weight * each).sum() / weight.sum()))
 
 
+def test_decisions_can_be_all_that_counts(tokenizer) -> None:
+    text = "<think>I see the disc in the centre. I click.</think><action>Positive (0.50, 0.40)"
+    ids = torch.tensor(tokenizer(text).input_ids)
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(len(ids) - 1, len(tokenizer), generator=generator, requires_grad=True)
+    loss = CoordinateLoss(tokenizer, only_decisions=True)(logits, ids[1:], ids[:-1])
+    first = torch.nn.functional.cross_entropy(logits[[0, 2]], ids[[1, 3]])
+    assert loss.item() == pytest.approx(first.item())
+    loss.backward()
+    assert logits.grad is not None
+    assert logits.grad.any(1).nonzero().flatten().tolist() == [0, 2]
+    nothing = torch.full_like(ids[1:], IGNORE)
+    assert CoordinateLoss(tokenizer, only_decisions=True)(logits, nothing, ids[:-1]) == 0
+
+
 def test_numbers_start_as_neighbours(start: Path, tokenizer) -> None:
     model = AutoModelForImageTextToText.from_pretrained(start)
     assert CoordinateLoss(tokenizer).numbers.tolist() == number_ids(tokenizer)

@@ -141,6 +141,10 @@ def embedded(
     strange: Annotated[
         float, typer.Option(min=0, max=1, help="Chance of one for what its kind never shows.")
     ] = 0.3,
+    deciding: Annotated[
+        bool,
+        typer.Option("--deciding", help="Learn nothing but whether it is there, and when to stop."),
+    ] = False,
     strength: Annotated[float, typer.Option(min=0, help="Of the augmentation.")] = 1.0,
     seed: Seed = 0,
 ) -> None:
@@ -166,6 +170,7 @@ def embedded(
         questions=questions,
         absent=absent,
         strange=strange,
+        deciding=deciding,
         strength=strength,
         seed=seed,
     )

@@ -33,6 +33,9 @@ class EmbeddedConfig(BaseModel):
     refinement: float = Field(
         default=1.0, ge=0, le=1, description="Share of batches that are asked again with masks."
     )
+    deciding: bool = Field(
+        default=False, description="Whether nothing is learnt but the words that decide."
+    )
     taught: float = Field(
         default=0.3, ge=0, le=1, description="Share of batches that the tool's encoder explains."
     )
