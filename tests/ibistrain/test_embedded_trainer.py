@@ -94,8 +94,8 @@ def test_the_loss_is_the_weighted_sum_of_its_parts(make: Make) -> None:
     assert {"hit", "clicked"} == parts.keys() & {"hit", "clicked"} - WEIGHTS.keys()
 
 
-def test_decisions_can_be_all_that_is_learnt(make: Make) -> None:
-    trainer = make(FollowingDiscs(), refinement=1.0, deciding=True)
+def test_words_can_be_all_that_is_learnt(make: Make) -> None:
+    trainer = make(FollowingDiscs(), refinement=1.0, only_words=True)
     parts = parts_of(trainer)
     expected = parts["reply"] + parts["again_reply"]
     loss = loss_of(trainer)
@@ -104,12 +104,12 @@ def test_decisions_can_be_all_that_is_learnt(make: Make) -> None:
     assert all(one.grad is None or not one.grad.any() for one in trainer._heads.parameters())
 
 
-def test_a_view_without_questions_decides_nothing(
+def test_a_view_without_questions_teaches_no_words(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     none = Questions(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
     monkeypatch.setattr(embedded_trainer, "draw_questions", lambda *_: none)
-    loss = loss_of(make(deciding=True))
+    loss = loss_of(make(only_words=True))
     assert loss.item() == 0
     loss.backward()
 

@@ -33,8 +33,8 @@ class EmbeddedConfig(BaseModel):
     refinement: float = Field(
         default=1.0, ge=0, le=1, description="Share of batches that are asked again with masks."
     )
-    deciding: bool = Field(
-        default=False, description="Whether nothing is learnt but the words that decide."
+    only_words: bool = Field(
+        default=False, description="Whether replies are learnt without where to click."
     )
     taught: float = Field(
         default=0.3, ge=0, le=1, description="Share of batches that the tool's encoder explains."

@@ -90,8 +90,8 @@ class EmbeddedTrainer(Trainer):
         self._pace = Pace(config.steps, warmup, config.minutes)
         self.add_callback(self._pace)
         device = lesson.views.gallery.device
-        self._coordinates = CoordinateLoss(tokenizer, device, config.deciding)
-        self._weights = {"reply": WEIGHTS["reply"]} if config.deciding else WEIGHTS
+        self._coordinates = CoordinateLoss(tokenizer, device, config.only_words)
+        self._weights = {"reply": WEIGHTS["reply"]} if config.only_words else WEIGHTS
         self._parts: dict[str, list[Tensor]] = {}
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:

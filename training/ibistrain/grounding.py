@@ -178,13 +178,13 @@ class CoordinateLoss:
     Args:
         tokenizer: One made by `ibistrain.tokenizer`.
         device: Where the logits will be.
-        only_decisions: Whether only the words that decide count.
+        only_words: Whether only words count, and not where to click.
     """
 
     def __init__(
-        self, tokenizer: Any, device: torch.device | str = "cpu", only_decisions: bool = False
+        self, tokenizer: Any, device: torch.device | str = "cpu", only_words: bool = False
     ) -> None:
-        self._only_decisions = only_decisions
+        self._only_words = only_words
         self._numbers = torch.tensor(number_ids(tokenizer)).to(device)
         leads = tokenizer.convert_tokens_to_ids([X_LEAD, Y_LEAD])
         self._leads = torch.tensor(leads).to(device)
@@ -219,9 +219,9 @@ class CoordinateLoss:
         loss = torch.where(fine, FINE_WEIGHT * loss - scores.logsumexp(-1), loss)
         weight = torch.where(coarse, COARSE_WEIGHT, learnt.float())
         deciding = learnt & torch.isin(ids, self._before_decisions)
-        if self._only_decisions:
-            weight = torch.zeros_like(weight)
         weight = torch.where(deciding, DECISION_WEIGHT, weight)
+        if self._only_words:
+            weight = torch.where(coarse | fine, 0.0, weight)
         return (weight * loss).sum() / weight.sum().clamp(min=1)
 
 
