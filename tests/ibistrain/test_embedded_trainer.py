@@ -20,7 +20,6 @@ from ibistrain.batches.answers import Answers
 from ibistrain.batches.gallery import Gallery
 from ibistrain.batches.marks import Marked
 from ibistrain.batches.numbers import Numbers, number_of
-from ibistrain.batches.questions import Questions
 from ibistrain.batches.scripts import IGNORE, Scripts
 from ibistrain.catalogue import Catalogue
 from ibistrain.embedded_config import EmbeddedConfig
@@ -92,26 +91,6 @@ def test_the_loss_is_the_weighted_sum_of_its_parts(make: Make) -> None:
     assert loss.item() == pytest.approx(expected)
     assert outputs is None
     assert {"hit", "clicked"} == parts.keys() & {"hit", "clicked"} - WEIGHTS.keys()
-
-
-def test_words_can_be_all_that_is_learnt(make: Make) -> None:
-    trainer = make(FollowingDiscs(), refinement=1.0, only_words=True)
-    parts = parts_of(trainer)
-    expected = parts["reply"] + parts["again_reply"]
-    loss = loss_of(trainer)
-    assert loss.item() == pytest.approx(expected.item())
-    loss.backward()
-    assert all(one.grad is None or not one.grad.any() for one in trainer._heads.parameters())
-
-
-def test_a_view_without_questions_teaches_no_words(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    none = Questions(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
-    monkeypatch.setattr(embedded_trainer, "draw_questions", lambda *_: none)
-    loss = loss_of(make(only_words=True))
-    assert loss.item() == 0
-    loss.backward()
 
 
 def test_all_of_the_model_learns(make: Make) -> None:

@@ -109,22 +109,6 @@ def test_words_that_decide_weigh_more(tokenizer, wanted: str, written: str, plac
     assert float(found) == pytest.approx(float((weight * each).sum() / weight.sum()))
 
 
-def test_words_can_be_all_that_counts(tokenizer) -> None:
-    """Not where to click: neither a coordinate's digits nor that there are any."""
-    text = "<think>I see the disc. I click.</think><action>Positive Point (0.5012, 0.4034)"
-    ids = torch.tensor(tokenizer(text).input_ids)
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(len(ids) - 1, len(tokenizer), generator=generator, requires_grad=True)
-    CoordinateLoss(tokenizer, only_words=True)(logits, ids[1:], ids[:-1]).backward()
-    assert logits.grad is not None
-    counted = logits.grad.any(1)
-    digits = torch.isin(ids[1:], torch.tensor(number_ids(tokenizer)))
-    assert int(digits.sum()) == 4
-    assert torch.equal(counted, ~digits)
-    nothing = torch.full_like(ids[1:], IGNORE)
-    assert CoordinateLoss(tokenizer, only_words=True)(logits, nothing, ids[:-1]) == 0
-
-
 def test_numbers_start_as_neighbours(start: Path, tokenizer) -> None:
     model = AutoModelForImageTextToText.from_pretrained(start)
     assert CoordinateLoss(tokenizer).numbers.tolist() == number_ids(tokenizer)

@@ -141,10 +141,6 @@ def embedded(
     strange: Annotated[
         float, typer.Option(min=0, max=1, help="Chance of one for what its kind never shows.")
     ] = 0.3,
-    only_words: Annotated[
-        bool,
-        typer.Option("--only-words", help="Learn what to say, not to see or where to click."),
-    ] = False,
     strength: Annotated[float, typer.Option(min=0, help="Of the augmentation.")] = 1.0,
     seed: Seed = 0,
 ) -> None:
@@ -170,7 +166,6 @@ def embedded(
         questions=questions,
         absent=absent,
         strange=strange,
-        only_words=only_words,
         strength=strength,
         seed=seed,
     )

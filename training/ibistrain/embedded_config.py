@@ -33,9 +33,6 @@ class EmbeddedConfig(BaseModel):
     refinement: float = Field(
         default=1.0, ge=0, le=1, description="Share of batches that are asked again with masks."
     )
-    only_words: bool = Field(
-        default=False, description="Whether replies are learnt without where to click."
-    )
     taught: float = Field(
         default=0.3, ge=0, le=1, description="Share of batches that the tool's encoder explains."
     )

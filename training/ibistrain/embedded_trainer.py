@@ -89,9 +89,7 @@ class EmbeddedTrainer(Trainer):
         warmup = min(config.warmup, config.steps // 10)
         self._pace = Pace(config.steps, warmup, config.minutes)
         self.add_callback(self._pace)
-        device = lesson.views.gallery.device
-        self._coordinates = CoordinateLoss(tokenizer, device, config.only_words)
-        self._weights = {"reply": WEIGHTS["reply"]} if config.only_words else WEIGHTS
+        self._coordinates = CoordinateLoss(tokenizer, lesson.views.gallery.device)
         self._parts: dict[str, list[Tensor]] = {}
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:
@@ -107,9 +105,8 @@ class EmbeddedTrainer(Trainer):
         view = self._lesson.views.draw(inputs["number"])
         parts = self._taught(self.accelerator.unwrap_model(model), view)
         self._note(parts)
-        weighed = {name: self._weights.get(name.removeprefix("again_"), 0) for name in parts}
-        nothing = 0.0 * parts["place"]  # where no question can be asked, and no more is learnt
-        loss = sum((weight * parts[name] for name, weight in weighed.items() if weight), nothing)
+        weighed = {name: WEIGHTS.get(name.removeprefix("again_"), 0) for name in parts}
+        loss = sum(weight * parts[name] for name, weight in weighed.items() if weight)
         return (loss, None) if return_outputs else loss
 
     def _taught(self, model: Any, view: View) -> dict[str, Tensor]:

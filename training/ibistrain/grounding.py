@@ -178,13 +178,9 @@ class CoordinateLoss:
     Args:
         tokenizer: One made by `ibistrain.tokenizer`.
         device: Where the logits will be.
-        only_words: Whether only words count, and not where to click.
     """
 
-    def __init__(
-        self, tokenizer: Any, device: torch.device | str = "cpu", only_words: bool = False
-    ) -> None:
-        self._only_words = only_words
+    def __init__(self, tokenizer: Any, device: torch.device | str = "cpu") -> None:
         self._numbers = torch.tensor(number_ids(tokenizer)).to(device)
         leads = tokenizer.convert_tokens_to_ids([X_LEAD, Y_LEAD])
         self._leads = torch.tensor(leads).to(device)
@@ -220,8 +216,6 @@ class CoordinateLoss:
         weight = torch.where(coarse, COARSE_WEIGHT, learnt.float())
         deciding = learnt & torch.isin(ids, self._before_decisions)
         weight = torch.where(deciding, DECISION_WEIGHT, weight)
-        if self._only_words:
-            weight = torch.where(coarse | fine, 0.0, weight)
         return (weight * loss).sum() / weight.sum().clamp(min=1)
 
 
