@@ -148,10 +148,7 @@ def _agent(agent: Agent, cases: Sequence[Case]) -> dict[str, Any]:
     rows: dict[tuple[str, str], list[tuple[float, ...]]] = defaultdict(list)
     for picture, label in track(cases, description="Asking the agent", transient=True):
         truth = picture.truth(label)
-        episode = Episode(
-            picture.rgb, f"the {label}", agent.tool, agent.profile, Limits(max_steps=10)
-        )
-        run([episode], agent.policy)
+        episode = _played(agent, picture, label)
         clicked = [step for step in episode.steps if step.click is not None]
         first = clicked[0] if clicked else None
         rows[picture.set_name, label].append(
@@ -168,14 +165,19 @@ def _agent(agent: Agent, cases: Sequence[Case]) -> dict[str, Any]:
     return {name: round(float(value), 4) for name, value in zip(names, means, strict=True)}
 
 
+def _played(agent: Agent, picture: LabelledPicture, target: str) -> Episode:
+    """The agent's own episode, from the plain prompt to its own end."""
+    episode = Episode(picture.rgb, f"the {target}", agent.tool, agent.profile, Limits(max_steps=10))
+    run([episode], agent.policy)
+    return episode
+
+
 def _never_there(agent: Agent, cases: Sequence[Case], rng: Random) -> dict[str, Any]:
     """How often the agent says so when asked for what pictures of the kind never show."""
     rows: dict[str, list[bool]] = defaultdict(list)
     for picture, _ in track(cases, description="Asking for what is never there", transient=True):
         if picture.never:
-            prompt = f"the {rng.choice(picture.never)}"
-            episode = Episode(picture.rgb, prompt, agent.tool, agent.profile, Limits(max_steps=10))
-            run([episode], agent.policy)
+            episode = _played(agent, picture, rng.choice(picture.never))
             rows[picture.set_name].append(episode.stop is StopReason.NOT_PRESENT)
     asked = [said for group in rows.values() for said in group]
     return {

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from ibistrain.batches.gallery import IDS, Gallery
 from ibistrain.batches.scripts import IGNORE
-from ibistrain.tokenizer import X_LEAD, Y_LEAD, number_ids
+from ibistrain.tokenizer import X_LEAD, Y_LEAD, number_ids, token_id
 
 SIGMA = 2.5
 """Spread of the soft labels over neighbouring coarse coordinates, in hundredths."""
@@ -184,7 +184,7 @@ class CoordinateLoss:
         self._numbers = torch.tensor(number_ids(tokenizer)).to(device)
         leads = tokenizer.convert_tokens_to_ids([X_LEAD, Y_LEAD])
         self._leads = torch.tensor(leads).to(device)
-        before = [tokenizer.convert_tokens_to_ids("<think>"), tokenizer(" see").input_ids[-1]]
+        before = [token_id(tokenizer, "<think>"), tokenizer(" see").input_ids[-1]]
         self._before_decisions = torch.tensor(before).to(device)
         self._soft = soft_numbers(device)
         self._value = torch.full((len(tokenizer),), -1, device=device)
