@@ -21,6 +21,7 @@ from ibisagent.tools.base import RGB
 from ibisagent.tools.checkpoint import fill, read_weights
 from ibisagent.tools.embedding_cache import one_by_one
 from ibisagent.tools.half_precision import half_precision
+from ibisagent.tools.one_mask import one_mask
 from ibisagent.tools.square_frame import SquareFrame
 from ibisagent.torch_device import resolve_device
 
@@ -95,14 +96,9 @@ class LiteMedSAMNet:
 
     def decode(self, embedding: Tensor, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
         """Logits, axes (prompt, row, column), and predicted IoU of encoded prompts."""
-        logits, quality = self.mask_decoder(
-            image_embeddings=embedding,
-            image_pe=self.prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=False,
-        )
-        return logits[:, 0].float().cpu(), quality[:, 0].float().cpu()
+        where = self.prompt_encoder.get_dense_pe()
+        logits, quality = one_mask(self.mask_decoder, embedding, where, sparse, dense)
+        return logits.float().cpu(), quality.float().cpu()
 
 
 def _build() -> nn.Module:

@@ -50,21 +50,18 @@ class Obedient(nn.Module):
         self.register_buffer("read", torch.linalg.solve(seen.T @ seen + ridge, seen.T @ wanted))
 
     def forward(
-        self,
-        image_embeddings: Tensor,
-        image_pe: Tensor,
-        sparse_prompt_embeddings: Tensor,
-        dense_prompt_embeddings: Tensor,
-        multimask_output: bool,
+        self, embeddings: Tensor, where: Tensor, sparse: Tensor, dense: Tensor
     ) -> tuple[Tensor, Tensor]:
+        """As `one_mask` does it."""
+        del where
         weights, bias = self.read[:-1, 0], self.read[-1]
-        said = torch.einsum("pcrk,c->prk", dense_prompt_embeddings, weights) + bias
-        smooth = functional.avg_pool2d(image_embeddings[:, 0], 9, 1, 4, count_include_pad=False)
+        said = torch.einsum("pcrk,c->prk", dense, weights) + bias
+        smooth = functional.avg_pool2d(embeddings[:, 0], 9, 1, 4, count_include_pad=False)
         said = said - said.flatten(1).median(1).values[:, None, None] - 1
         said = said + 2 * functional.layer_norm(smooth, smooth.shape[1:])
-        said = said + sparse_prompt_embeddings.mean((1, 2)).tanh()[:, None, None]
+        said = said + sparse.mean((1, 2)).tanh()[:, None, None]
         logits = functional.interpolate(said[:, None], (SIDE, SIDE), mode="bilinear")
-        return logits, torch.ones(len(logits), 1)
+        return logits[:, 0], torch.ones(len(logits))
 
 
 def obedient() -> nn.Module:
@@ -78,6 +75,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Of a thin network; its encoder is tuned, and so there is no second opinion on first masks."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ibisagent.tools.litemedsam_net._build", obedient)
+        for module in ("ibisagent.tools.litemedsam_net", "ibistrain.clicks.click_model"):
+            patch.setattr(f"{module}.one_mask", lambda decoder, *asked: decoder(*asked))
         torch.manual_seed(2)
         model = ClickModel(LiteMedSAMNet("cpu"))
         with torch.no_grad():

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ibisagent.tools.half_precision import half_precision
 from ibisagent.tools.litemedsam_net import LiteMedSAMNet
+from ibisagent.tools.one_mask import one_mask
 from ibistrain.clicks.low_rank import RANK, factors, set_factors, tune
 
 _ENCODER = "image_encoder."
@@ -59,14 +60,8 @@ class ClickModel(nn.Module):
         sparse, dense = self.prompt_encoder(points=points, boxes=None, masks=drawn[:, None])
         where = self.prompt_encoder.get_dense_pe()
         with half_precision(drawn.device):
-            logits, quality = self.mask_decoder(
-                image_embeddings=embeddings,
-                image_pe=where,
-                sparse_prompt_embeddings=sparse,
-                dense_prompt_embeddings=dense,
-                multimask_output=False,
-            )
-        return logits[:, 0].float(), quality[:, 0].float()
+            logits, quality = one_mask(self.mask_decoder, embeddings, where, sparse, dense)
+        return logits.float(), quality.float()
 
     @property
     def tuned(self) -> bool:

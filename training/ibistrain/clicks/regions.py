@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from ibisagent.tools.half_precision import half_precision
 from ibisagent.tools.litemedsam_net import SIDE, LiteMedSAMNet
+from ibisagent.tools.one_mask import one_mask
 from ibistrain.batches.gallery import Gallery
 from ibistrain.clicks.squares import inside_of, plain_squares
 
@@ -115,14 +116,9 @@ def _inside_boxes(net: LiteMedSAMNet, embeddings: Tensor, boxes: Tensor) -> tupl
     """Logits, axes (picture, box, row, column), and predicted IoU, axes (picture, box)."""
     count = boxes.shape[1]
     sparse, dense = net.prompt_encoder(points=None, boxes=boxes.flatten(0, 1), masks=None)
+    each, where = embeddings.repeat_interleave(count, 0), net.prompt_encoder.get_dense_pe()
     with half_precision(net.device):
-        logits, quality = net.mask_decoder(
-            image_embeddings=embeddings.repeat_interleave(count, 0),
-            image_pe=net.prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=False,
-        )
+        logits, quality = one_mask(net.mask_decoder, each, where, sparse, dense)
     return logits.float().view(-1, count, SIDE, SIDE), quality.float().view(-1, count)
 
 

@@ -13,6 +13,7 @@ from transformers import TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from ibisagent.errors import InvalidRequest, ModelNotFound
+from ibisagent.tools.folded_encoder import folded
 from ibisagent.tools.litemedsam_net import LiteMedSAMNet
 from ibistrain.batches.gallery import Gallery
 from ibistrain.batches.numbers import Numbers, number_of
@@ -67,7 +68,9 @@ def train_clicks(
             "Leave --posed out, or start from other weights.",
         )
     # Searching pictures takes long and needs LiteMedSAM as it is: refusals come before.
-    source = _source(out, LiteMedSAMNet(str(arguments.device)), gallery, config)
+    untrained = LiteMedSAMNet(str(arguments.device))
+    untrained.image_encoder = folded(untrained.image_encoder)
+    source = _source(out, untrained, gallery, config)
     trainer = ClickTrainer(
         source,
         config,
