@@ -56,10 +56,10 @@ class Catalogue(BaseModel):
         """Which of some targets no image of a set shows.
 
         Args:
-            set_name: One of `sets`.
+            set_name: Of a set that is not among `sets` nothing is known.
             targets: Of all sets.
         """
-        named = self.sets[set_name].never
+        named = self.sets[set_name].never if set_name in self.sets else ()
         patterns = [pattern for name in named for pattern in self.groups.get(name, (name,))]
         return frozenset(t for t in targets if any(fnmatch(t, pattern) for pattern in patterns))
 

@@ -112,6 +112,48 @@ def test_unions_of_the_catalogue_are_targets(root, settings):
     assert both[8, 10]
 
 
+@pytest.fixture
+def strangers() -> Catalogue:
+    """Two sets of which one never shows what the other has a name for."""
+    entries = {
+        "discs": SetEntry(only=("disc",), never=("cube",)),
+        "stack": SetEntry(only=(), derived={"cube": ("block",), "disc": ("disc",)}),
+    }
+    return Catalogue(sets=entries, synonyms={})
+
+
+def test_images_are_asked_for_what_they_never_show(root, settings, strangers):
+    shares = Shares(self_correction=0, user_inconsistency=0, absent=1, question=0, strange=1)
+    absent = settings.model_copy(update={"shares": shares})
+    asked = [t for t in plan(root, absent, strangers) if t.image.startswith("discs")]
+    assert {(task.target, task.present, task.kind) for task in asked} >= {("cube", False, "absent")}
+    assert len({task.image for task in asked if task.target == "cube"}) == len(asked) > 1
+    first = OpenItem(Sources(root, (), strangers).find(asked[0].image), "auto")
+    assert not first.truth("cube", Plane.PICTURE, 0).any()
+
+
+@pytest.mark.parametrize("strange", [0.0, 0.5, 1.0])
+def test_strange_targets_come_in_their_share(root, settings, strangers, strange):
+    """On slices that have absent targets of their own, too."""
+    entry = strangers.sets["stack"].model_copy(update={"never": ("ball",)})
+    balls = SetEntry(only=(), derived={"ball": ("disc",)})
+    both = strangers.model_copy(update={"sets": {"stack": entry, "discs": balls}})
+    shares = Shares(self_correction=0, user_inconsistency=0, absent=1, question=0, strange=strange)
+    update = {"shares": shares, "episodes": 8, "repeats": 4}
+    sides = [settings.model_copy(update={**update, "held_back": side}) for side in (False, True)]
+    tasks = [task for side in sides for task in plan(root, side, both)]
+    asked = Counter(t.target for t in tasks if t.image.startswith("stack") and not t.present)
+    assert asked["cube"] + asked["ball"] == 4
+    if strange != 0.5:
+        assert asked["ball"] == 4 * strange
+
+
+def test_what_an_image_shows_after_all_is_not_strange(root, settings):
+    entry = SetEntry(never=("*",))
+    catalogue = Catalogue(sets={"discs": entry}, synonyms={})
+    assert all(source.never == () for source in Sources(root, ("discs",), catalogue))
+
+
 def test_one_set_may_be_the_root(root, settings):
     assert {task.image[-4:] for task in plan(root / "discs", settings)} == {".png"}
 

@@ -1,6 +1,7 @@
 """Who is asked for what: the list of episodes to be played, drawn before the first is.
 
-Of each picture every target is a candidate, and a few targets that are not there. A candidate
+Of each picture every target is a candidate, and a few targets that are not there, or that no
+picture of its set ever shows. A candidate
 whose subject has the same picture with the same truth already is left out. Each set has its turn,
 round by round, within it each target, up to the cap, and within that each subject; so neither a
 set of many labels, nor a common label, nor a subject with many slices crowds out the others.
@@ -8,7 +9,8 @@ set of many labels, nor a common label, nor a subject with many slices crowds ou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from random import Random
@@ -23,8 +25,9 @@ from ibistrain.episode_record import Kind
 from ibistrain.simulation.scenes import OpenItem, Source, Sources
 from ibistrain.simulation.settings import Shares, SimulationSettings
 
-ABSENT_PER_SLICE = 2
-"""Absent targets of a slice that are candidates; the list of a whole atlas would bury the rest."""
+ABSENT_PER_SLICE, STRANGE_PER_SLICE = 2, 1
+"""Absent targets of a slice that are candidates, of its own set and of others; the list of a whole
+atlas would bury the rest."""
 
 
 class Task(BaseModel):
@@ -56,6 +59,7 @@ class Candidate:
         index: Its number.
         present: Whether the target is there.
         others: Targets on the slice that are not this one.
+        strange: Whether images of the set never show the target.
     """
 
     label: tuple[str, str]
@@ -65,6 +69,7 @@ class Candidate:
     index: int
     present: bool
     others: tuple[str, ...]
+    strange: bool
 
 
 def plan_tasks(sources: Sources, settings: SimulationSettings) -> list[Task]:
@@ -106,7 +111,9 @@ def _of_slice(item: OpenItem, plane: Plane, index: int, least: int, rng: Random)
     pixels = {name: int(item.truth(name, plane, index).sum()) for name in names}
     shown = [name for name, count in pixels.items() if count >= least]
     absent = [name for name, count in pixels.items() if count == 0]
+    strange = item.source.never
     chosen = shown + rng.sample(absent, min(len(absent), ABSENT_PER_SLICE))
+    chosen += rng.sample(strange, min(len(strange), STRANGE_PER_SLICE))
     return [
         Candidate(
             label=(item.source.item.set_name, name),
@@ -114,8 +121,9 @@ def _of_slice(item: OpenItem, plane: Plane, index: int, least: int, rng: Random)
             image=item.source.image,
             plane=plane,
             index=index,
-            present=bool(pixels[name]),
+            present=bool(pixels.get(name)),
             others=tuple(other for other in shown if other != name),
+            strange=name in strange,
         )
         for name in chosen
     ]
@@ -174,9 +182,9 @@ def _kinds(
     rng: Random,
 ) -> Iterator[Drawn]:
     """Give each episode a kind; those of absent targets come beside the present ones."""
-    missing: dict[str, Iterator[Candidate]] = {}
-    for name in dict.fromkeys(one.label[0] for one in absent):
-        missing[name] = iter([one for one in absent if one.label[0] == name])
+    missing: dict[tuple[str, bool], deque[Candidate]] = defaultdict(deque)
+    for one in absent:
+        missing[one.label[0], one.strange].append(one)
     wanted = settings.episodes or len(present)
     left = iter(present)
     for _ in range(wanted):
@@ -184,7 +192,9 @@ def _kinds(
         if candidate is None:
             return
         kind, needs_absent = _kind(settings.shares, rng)
-        other = next(missing.get(candidate.label[0], iter(())), None) if needs_absent else None
+        other = None
+        if needs_absent:
+            other = _missing(missing, candidate.label[0], settings.shares.strange, rng)
         if needs_absent and other is None and kind == "absent":
             kind = "plain"
         chosen = other or candidate
@@ -192,6 +202,15 @@ def _kinds(
         if kind == "user_inconsistency" and not chosen.present and not wrong:
             chosen = candidate  # of an absent target there is no own mask to misplace
         yield chosen, kind, wrong
+
+
+def _missing(
+    left: Mapping[tuple[str, bool], deque[Candidate]], name: str, share: float, rng: Random
+) -> Candidate | None:
+    """The next absent target of a set, strange or not as the lot falls, if there is one left."""
+    strange = rng.random() < share
+    queue = left[name, strange] or left[name, not strange]
+    return queue.popleft() if queue else None
 
 
 def _kind(shares: Shares, rng: Random) -> tuple[Kind, bool]:

@@ -32,11 +32,13 @@ class Source:
         item: The image and its labels.
         image: The image's path relative to the data's root.
         entry: How the set is used.
+        never: Targets of the sets that no image of this one shows, sorted.
     """
 
     item: Item
     image: str
     entry: SetEntry
+    never: tuple[str, ...] = ()
 
     @property
     def targets(self) -> dict[str, tuple[str, ...]]:
@@ -60,8 +62,10 @@ class Sources:
         self._root = root
         self._catalogue = catalogue
         self._by_image: dict[str, Source] = {}
-        for name in names or _sets_below(root):
-            for source in self._read(load_manifest(root / name)):
+        manifests = [load_manifest(root / name) for name in names or _sets_below(root)]
+        targets = frozenset(t for one in manifests for t in self._targets(one))
+        for manifest in manifests:
+            for source in self._read(manifest, targets):
                 self._by_image[source.image] = source
         if not self._by_image:
             raise InvalidManifest(
@@ -85,12 +89,21 @@ class Sources:
             )
         return self._by_image[image]
 
-    def _read(self, manifest: Manifest) -> Iterator[Source]:
-        entry = self._catalogue.sets.get(manifest.name, _UNKNOWN_SET)
+    def _entry(self, manifest: Manifest) -> SetEntry:
+        return self._catalogue.sets.get(manifest.name, _UNKNOWN_SET)
+
+    def _targets(self, manifest: Manifest) -> Iterator[str]:
+        for item in manifest.items:
+            yield from self._entry(manifest).targets(item.labels)
+
+    def _read(self, manifest: Manifest, targets: frozenset[str]) -> Iterator[Source]:
+        entry = self._entry(manifest)
+        never = self._catalogue.never(manifest.name, targets)
         for item in manifest.items:
             # Not resolved: a link into a set is the set's own image.
             image = Path(os.path.relpath(item.image, self._root)).as_posix()
-            yield Source(item, image, entry)
+            own = entry.targets(item.labels)
+            yield Source(item, image, entry, tuple(sorted(never.difference(own))))
 
 
 class OpenItem:
@@ -127,8 +140,13 @@ class OpenItem:
         return self._views[plane]
 
     def mask(self, target: str) -> NDArray[np.bool_]:
-        """A target's truth, axes (k, j, i), or (row, column) for a picture."""
+        """A target's truth, axes (k, j, i), or (row, column) for a picture.
+
+        What images of the set never show is empty.
+        """
         if target not in self._masks:
+            if target in self.source.never:
+                return np.zeros_like(next(iter(self._truths.arrays.values())), dtype=bool)
             labels = self.source.targets[target]
             mask = np.logical_or.reduce([self._truths[label] for label in labels])
             if self.source.entry.only == ():  # an atlas of which only unions are wanted

@@ -20,6 +20,13 @@ class Shares(BaseModel):
     question_absent: float = Field(
         default=0.5, ge=0, le=1, description="Share of the questions whose answer is no."
     )
+    strange: float = Field(
+        default=0.3,
+        ge=0,
+        le=1,
+        description="Share of the absent targets that images of the set never show at all, where "
+        "the catalogue knows of any.",
+    )
     mask_of_absent: float = Field(
         default=0.2,
         ge=0,
