@@ -143,10 +143,16 @@ def left_out(data: Path, catalogue: Catalogue) -> list[LabelledPicture]:
     ]
 
 
+def _understood(agent: Agent, target: str) -> bool:
+    """Whether the agent would not refuse the prompt in use."""
+    return not agent.profile.targets or agent.profile.find_target(f"the {target}") is not None
+
+
 def _agent(agent: Agent, cases: Sequence[Case]) -> dict[str, Any]:
-    """The agent's own episodes, from the plain prompt to its own end."""
+    """The agent's own episodes, of the prompts that it does not refuse."""
     rows: dict[tuple[str, str], list[tuple[float, ...]]] = defaultdict(list)
-    for picture, label in track(cases, description="Asking the agent", transient=True):
+    asked = [case for case in cases if _understood(agent, case[1])]
+    for picture, label in track(asked, description="Asking the agent", transient=True):
         truth = picture.truth(label)
         episode = _played(agent, picture, label)
         clicked = [step for step in episode.steps if step.click is not None]
@@ -160,9 +166,8 @@ def _agent(agent: Agent, cases: Sequence[Case]) -> dict[str, Any]:
                 float(episode.stop is not None and episode.stop.value == "terminated"),
             )
         )
-    means = np.mean([np.mean(group, 0) for group in rows.values()], 0)
     names = ("first_click_hits", "dice_first", "dice", "turns", "stops_by_itself")
-    return {name: round(float(value), 4) for name, value in zip(names, means, strict=True)}
+    return {"n": len(asked), "refused": len(cases) - len(asked), **_means(rows, names)}
 
 
 def _played(agent: Agent, picture: LabelledPicture, target: str) -> Episode:
@@ -173,11 +178,15 @@ def _played(agent: Agent, picture: LabelledPicture, target: str) -> Episode:
 
 
 def _never_there(agent: Agent, cases: Sequence[Case], rng: Random) -> dict[str, Any]:
-    """How often the agent says so when asked for what pictures of the kind never show."""
+    """How often the agent says so when asked for what pictures of the kind never show.
+
+    By names that it has learnt: others it would refuse whatever the picture.
+    """
     rows: dict[str, list[bool]] = defaultdict(list)
     for picture, _ in track(cases, description="Asking for what is never there", transient=True):
-        if picture.never:
-            episode = _played(agent, picture, rng.choice(picture.never))
+        strange = [name for name in picture.never if _understood(agent, name)]
+        if strange:
+            episode = _played(agent, picture, rng.choice(strange))
             rows[picture.set_name].append(episode.stop is StopReason.NOT_PRESENT)
     asked = [said for group in rows.values() for said in group]
     return {
@@ -256,6 +265,9 @@ def _in_square(box: NDArray[np.float64], inner: tuple[int, int]) -> Box:
 
 
 def _means(rows: Mapping[Any, Sequence[Sequence[float]]], names: Sequence[str]) -> dict[str, float]:
+    """Means over labels; none where nothing was asked."""
+    if not rows:
+        return {}
     means = np.mean([np.mean(group, 0) for group in rows.values()], 0)
     return {name: round(float(value), 4) for name, value in zip(names, means, strict=True)}
 
@@ -285,9 +297,12 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
             label = f"{text} (n {report[key]['n']})"
             axes.plot(numbers, report[key]["dice_after_clicks"], marker="o", label=label)
     agent = report["ways"]["agent"]
-    axes.plot([agent["turns"]], [agent["dice"]], "k*", ms=12, label="our agent, by itself")
+    if agent["n"]:
+        label = f"our agent, by itself (n {agent['n']})"
+        axes.plot([agent["turns"]], [agent["dice"]], "k*", ms=12, label=label)
     for name, mark in (("constant click", "s"), ("random click", "x")):
-        axes.plot([1], [report["ways"][name]["dice"]], mark, color="grey", label=name)
+        if "dice" in report["ways"][name]:
+            axes.plot([1], [report["ways"][name]["dice"]], mark, color="grey", label=name)
     axes.set(xlabel="clicks", ylabel="Dice, mean over labels", ylim=(0, 1))
     axes.set_title("Held-back subjects")
     axes.grid(alpha=0.3)
@@ -302,14 +317,18 @@ def _table(report: Mapping[str, Any]) -> Table:
     for name in ("way", "first click hits", "Dice"):
         table.add_column(name, justify="left" if name == "way" else "right")
     for name, values in report["ways"].items():
-        hits = values.get("first_click_hits")
-        table.add_row(name, "-" if hits is None else f"{hits:.2f}", f"{values['dice']:.2f}")
-    never = report["never_there"]
+        figures = (values.get("first_click_hits"), values.get("dice"))
+        table.add_row(name, *("-" if one is None else f"{one:.2f}" for one in figures))
+    never, refused = report["never_there"], report["ways"]["agent"]["refused"]
+    remarks = []
+    if refused:
+        remarks.append(f"The agent has not learnt {refused} of the names and was not asked.")
     if never["n"]:
-        table.caption = (
+        remarks.append(
             f"Of {never['n']} questions for what such pictures never show, "
             f"{never['recognised']:.0%} were recognised."
         )
+    table.caption = " ".join(remarks)
     for key, text in (
         ("annotator", "annotator"),
         ("annotator_on_sets_left_out", "annotator, sets never trained on"),

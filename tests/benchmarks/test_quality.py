@@ -47,6 +47,18 @@ def test_what_is_never_there_is_recognised_by_stopping_at_once(
     assert report == {"n": 1, "recognised": recognised, "recognised_by_set": {"blobs": recognised}}
 
 
+def test_an_agent_is_not_asked_for_what_it_would_refuse() -> None:
+    profile = load_profile().model_copy(update={"targets": ("square",)})
+    agent = Agent(ListPolicy([click(0.35, 0.3)]), DiscTool(), profile)
+    labels = {"square": (1,), "round": (1,), "moon": (), "star": ()}
+    both = replace(picture(30), targets=labels)
+    found = quality._agent(agent, [(both, "square"), (both, "round")])
+    assert (found["n"], found["refused"]) == (1, 1)
+    assert found["first_click_hits"] == found["stops_by_itself"] == 1
+    assert quality._agent(agent, [(both, "round")]) == {"n": 0, "refused": 1}
+    assert quality._never_there(agent, [(both, "square")], Random(0))["n"] == 0
+
+
 def test_sets_that_nothing_was_trained_on_are_told_from_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,10 +79,12 @@ def test_sets_that_nothing_was_trained_on_are_told_from_the_others(
     assert not quality.left_out(tmp_path / "known", catalogue)
 
 
+@pytest.mark.parametrize("target", ["spleen", "square"], ids=["learnt", "not learnt"])
 def test_the_whole_comparison_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(quality, "load_corpus", lambda *_, **__: [picture(30)])
+    known = replace(picture(30), targets={target: (1,)})
+    monkeypatch.setattr(quality, "load_corpus", lambda *_, **__: [known])
     out, plot = tmp_path / "results.json", tmp_path / "plot.png"
     arguments = ["--data", str(tmp_path), "--out", str(out), "--plot", str(plot), "--each", "1"]
     assert quality.main(arguments) == 0
@@ -83,6 +97,7 @@ def test_the_whole_comparison_runs(
         "random click",
         "constant box, untrained tool",
     }
+    assert report["ways"]["agent"]["refused"] == (target == "square")
     assert report["ways"]["constant click"]["first_click_hits"] == 1
     assert report["command"].endswith(" ".join(arguments))
     assert np.asarray(Image.open(plot)).std() > 5
