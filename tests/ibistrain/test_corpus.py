@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+from harness.labelled_set import write_set
 
 from ibisagent.subjects import is_held_back
-from ibistrain.catalogue import Catalogue, load_catalogue
+from ibistrain.catalogue import Catalogue, SetEntry, load_catalogue
 from ibistrain.corpus import load_corpus
 from ibistrain.labelled_picture import MAX_SIDE, by_set_and_subject
 
@@ -70,6 +73,25 @@ def test_pictures_answer_for_what_their_set_never_shows(data_dir):
         assert picture.present == ["spleen"]
         assert not picture.truth("fetal head").any()
     assert {name for picture in heads for name in picture.never} == set()  # a fetus has a spleen
+
+
+def test_names_of_held_back_subjects_are_never_asked_for(tmp_path):
+    """One subject of discs is held back, and alone has a ring."""
+    for name, places in (("discs", [(10, 10), (20, 20)]), ("others", [(10, 10)])):
+        write_set(tmp_path, name, places)
+    subjects = [f"s{n}" for n in range(40)]
+    sides = [
+        next(s for s in subjects if is_held_back("discs", s) == side) for side in (True, False)
+    ]
+    manifest = json.loads((tmp_path / "discs" / "manifest.json").read_text())
+    for item, subject in zip(manifest["items"], sides, strict=True):
+        item["subject"] = subject
+    manifest["items"][0]["labels"]["1"] = "ring"
+    (tmp_path / "discs" / "manifest.json").write_text(json.dumps(manifest))
+    entries = {"discs": SetEntry(), "others": SetEntry(only=("block",), never=("disc", "ring"))}
+    catalogue = Catalogue(sets=entries, synonyms={})
+    both = [p for side in (False, True) for p in load_corpus(tmp_path, catalogue, side)]
+    assert {tuple(p.never) for p in both if p.set_name == "others"} == {("disc",)}
 
 
 def test_grouping_keeps_only_what_can_be_asked(some):

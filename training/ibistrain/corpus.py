@@ -54,6 +54,7 @@ def load_corpus(
         target
         for name, all_of_them in items.items()
         for item in all_of_them
+        if not item.is_held_back()  # a name that is not learnt need not be asked for in vain
         for target in catalogue.sets[name].targets(item.labels)
     }
     for name in track(list(items), description="Reading sets", transient=True):
