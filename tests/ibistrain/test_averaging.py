@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
 
 from ibisagent.errors import InvalidRequest, ModelNotFound
 from ibisagent.policies.local import LocalPolicy
 from ibisagent.prompts import PROFILE_FILE
-from ibistrain.averaging import average
+from ibisagent.tools.click_weights import EMBEDDED
+from ibistrain.averaging import average, average_tools
+from ibistrain.cli import app
 from ibistrain.grounding import GroundingHeads
 from ibistrain.read_outs import READ_OUTS_FILE, load_read_outs, write_read_outs
 
@@ -113,3 +116,36 @@ def test_what_is_damaged_is_named(start: Path, other: Path, tmp_path: Path) -> N
     with pytest.raises(ModelNotFound, match=READ_OUTS_FILE):
         average([ours, other], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> list[Path]:
+    """The package's tool, and one with other weights."""
+    weights = load_file(EMBEDDED)
+    path = tmp_path / "other.safetensors"
+    save_file({name: value + 1 for name, value in weights.items()}, path)
+    return [EMBEDDED, path]
+
+
+def test_tools_are_averaged(tools: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "mean.safetensors"
+    result = CliRunner().invoke(app, ["average", *map(str, tools), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    one, found = load_file(EMBEDDED), load_file(out)
+    assert found.keys() == one.keys()
+    assert all(value.dtype == torch.float16 for value in found.values())
+    name = "mask_decoder.iou_token.weight"
+    assert torch.allclose(found[name].float(), one[name].float() + 0.5, atol=1e-2)
+
+
+def test_tools_that_cannot_be_averaged_are_refused(tools: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "mean.safetensors"
+    with pytest.raises(InvalidRequest, match="nothing to average"):
+        average_tools(tools[:1], out)
+    with pytest.raises(ModelNotFound, match="no weights"):
+        average_tools([tools[0], tmp_path / "none.safetensors"], out)
+    tuned = {**load_file(EMBEDDED), "image_encoder.x.up": torch.ones(2, 1)}
+    save_file(tuned, tools[1])
+    with pytest.raises(InvalidRequest, match="tuned the image encoder"):
+        average_tools(tools, out)
+    assert not out.exists()

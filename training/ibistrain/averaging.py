@@ -12,11 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
-from ibisagent.errors import InvalidRequest
+from ibisagent.errors import InvalidRequest, ModelNotFound
 from ibisagent.output import make_folder
 from ibisagent.prompts import PROFILE_FILE
+from ibisagent.tools.click_weights import tunes_encoder, write_click_weights
 from ibistrain.grounding import GroundingHeads
 from ibistrain.read_outs import load_read_outs, write_read_outs
 from ibistrain.start_model import StartModel, load_start
@@ -63,6 +66,41 @@ def _require_same_words(first: StartModel, other: StartModel) -> None:
             "The checkpoints have other tokens or prompts than each other.",
             "Average runs that began with the same checkpoint.",
         )
+
+
+def average_tools(files: Sequence[Path], out: Path) -> None:
+    """Write the mean of several weights of the embedded tool, in float16, as the package has them.
+
+    Args:
+        files: At least two that `ibistrain tool` wrote.
+        out: The file.
+
+    Raises:
+        InvalidRequest: There are fewer than two, they do not fit each other, or the image encoder
+            was tuned along: the mean of factors does not give the mean of their products.
+        ModelNotFound: One of them is missing or damaged.
+        OutputNotWritable: The file cannot be written.
+    """
+    if len(files) < 2:
+        raise InvalidRequest("There is nothing to average.", "Name at least two files.")
+    states = [_tool(file) for file in files]
+    if any(tunes_encoder(state) for state in states):
+        raise InvalidRequest(
+            "These weights have tuned the image encoder, which cannot be averaged.",
+            "Average runs with --posed, which leave the encoder as it is.",
+        )
+    make_folder(out.parent)
+    write_click_weights(out, _mean(states))
+
+
+def _tool(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise ModelNotFound(
+            f"'{file}' holds no weights of the embedded tool.",
+            "Name files that `ibistrain tool` wrote, or folders that hold a policy.",
+        ) from error
 
 
 def _mean(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

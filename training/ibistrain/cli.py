@@ -258,14 +258,19 @@ def rl(settings: Settings, changes: Changes = None) -> None:
 @app.command()
 def average(
     checkpoints: Annotated[
-        list[Path], typer.Argument(help="The model/ folders of runs that began with the same one.")
+        list[Path],
+        typer.Argument(
+            help="The model/ folders of runs that began with the same one; or files that runs of "
+            "the tool wrote."
+        ),
     ],
-    out: Out,
+    out: Annotated[Path, typer.Option(help="Folder, or file for weights of the tool.")],
 ) -> None:
     """Write the mean of several checkpoints' weights, often better than each of them."""
-    from ibistrain.averaging import average as write
+    from ibistrain import averaging
 
-    write(checkpoints, out)
+    files = all(path.suffix == ".safetensors" for path in checkpoints)
+    (averaging.average_tools if files else averaging.average)(checkpoints, out)
 
 
 @app.command()

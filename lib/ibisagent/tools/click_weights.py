@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,11 @@ def read_click_weights(
             "Install the package again, or make them with: ibistrain tool.",
         ) from error
     return bool(factors)
+
+
+def tunes_encoder(weights: Iterable[str]) -> bool:
+    """Whether weights of these names change the image encoder."""
+    return any(name.startswith(_ENCODER) for name in weights)
 
 
 def write_click_weights(path: Path, weights: dict[str, torch.Tensor]) -> None:
