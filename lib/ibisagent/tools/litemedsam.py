@@ -55,7 +55,7 @@ class LiteMedSAM(EmbedsAhead):
     @property
     def name(self) -> str:
         """Model, and how clicks reach it."""
-        return "litemedsam:clicks-2"
+        return "litemedsam:clicks-3"
 
     def set_image(self, rgb: RGB) -> PreparedForClicks:
         """See `SegmentationTool.set_image`.
