@@ -32,7 +32,7 @@ def test_card_compares_with_the_prior_on_shared_labels(pictures, tmp_path):
     (tmp_path / "blobs" / "manifest.json").write_text(json.dumps(about))
     catalogue = Catalogue(sets={"blobs": SetEntry()}, synonyms={})
     prior = {("blobs", "disc"): [True, False, False, False]}
-    card = write_card(tmp_path, catalogue, pictures, RESULTS, prior)
+    card = write_card(tmp_path, catalogue, pictures, RESULTS, prior, ["star", "disc"])
     assert "{{" not in card
     assert "**75%**" in card
     assert "**25%**" in card
@@ -41,3 +41,4 @@ def test_card_compares_with_the_prior_on_shared_labels(pictures, tmp_path):
     assert "| blobs | made up | none | CC0 | 3 | 6 |" in card
     assert "67% were recognised" in card
     assert "not for clinical use" in card
+    assert "prompts for others: disc, star.\n" in card

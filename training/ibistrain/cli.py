@@ -283,11 +283,13 @@ def publish(
     """Write a checkpoint for use, with a model card that compares it to the position prior."""
     from ibisagent.evaluation_cases import CaseSettings, plan_cases
     from ibisagent.manifest import load_manifest
+    from ibisagent.prompts import load_profile
     from ibistrain.corpus import load_corpus
     from ibistrain.model_card import write_card
     from ibistrain.position_prior import position_prior, prior_hits
     from ibistrain.publish import publish as write
 
+    learnt = load_profile(checkpoint).targets
     catalogue = load_catalogue()
     pictures = load_corpus(data, catalogue)
     report = json.loads(results.read_text(encoding="utf-8"))
@@ -295,7 +297,7 @@ def publish(
     sets = [load_manifest(data / name) for name in report["settings"]["sets"]]
     cases = plan_cases(sets, CaseSettings.model_validate(asked))
     hits = prior_hits(cases, position_prior(pictures))
-    write(checkpoint, out, write_card(data, catalogue, pictures, report, hits))
+    write(checkpoint, out, write_card(data, catalogue, pictures, report, hits, learnt))
 
 
 @app.command("export-published")

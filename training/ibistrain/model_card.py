@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from statistics import fmean
@@ -21,6 +21,7 @@ def write_card(
     pictures: Sequence[LabelledPicture],
     results: Mapping[str, Any],
     prior: Hits,
+    targets: Iterable[str],
 ) -> str:
     """The card as Markdown.
 
@@ -30,6 +31,7 @@ def write_card(
         pictures: The training side of the corpus.
         results: ``results.json`` of ``ibisagent evaluate`` on held-back subjects.
         prior: Hits of the position prior on the same questions.
+        targets: What the model has learnt, which may be less than the catalogue has by now.
     """
     template = (resources.files("ibistrain") / "data" / "model_card.md").read_text("utf-8")
     fields = {
@@ -38,7 +40,7 @@ def write_card(
         "headline": _headline(results, prior),
         "command": results["command"],
         "machine": ", ".join(f"{key} {value}" for key, value in results["machine"].items()),
-        "targets": ", ".join(sorted({name for p in pictures for name in p.targets})),
+        "targets": ", ".join(sorted(targets)),
     }
     for name, text in fields.items():
         template = template.replace(f"{{{{{name}}}}}", text)
