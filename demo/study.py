@@ -21,7 +21,7 @@ DEFAULT_PROMPT = "the brain"
 _T1 = "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 _GREY = "mni_icbm152_gm_tal_nlin_sym_09a_converted.nii.gz"
 _WHITE = "mni_icbm152_wm_tal_nlin_sym_09a_converted.nii.gz"
-_SLICE = 95
+_SLICE = 107
 """The best of 24; on most slices the agent marks a small part of the brain only."""
 _HALF = 127
 """The tissue maps hold 0 to 255 for a probability of 0 to 1."""
