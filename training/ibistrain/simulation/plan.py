@@ -1,10 +1,10 @@
 """Who is asked for what: the list of episodes to be played, drawn before the first is.
 
 Of each picture every target is a candidate, and a few targets that are not there, or that no
-picture of its set ever shows. A candidate
-whose subject has the same picture with the same truth already is left out. Each set has its turn,
-round by round, within it each target, up to the cap, and within that each subject; so neither a
-set of many labels, nor a common label, nor a subject with many slices crowds out the others.
+picture of its set ever shows. A candidate whose subject has the same picture with the same
+truth already is left out. Each set has its turn, round by round, within it each target, up to
+the cap, and within that each subject; so neither a set of many labels, nor a common label, nor
+a subject with many slices crowds out the others.
 """
 
 from __future__ import annotations
