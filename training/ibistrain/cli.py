@@ -289,9 +289,12 @@ def publish(
     from ibistrain.position_prior import position_prior, prior_hits
     from ibistrain.publish import publish as write
 
-    learnt = load_profile(checkpoint).targets
     catalogue = load_catalogue()
     pictures = load_corpus(data, catalogue)
+    # A profile lists synonyms, too.
+    learnt = {t for picture in pictures for t in picture.targets} & {
+        *load_profile(checkpoint).targets
+    }
     report = json.loads(results.read_text(encoding="utf-8"))
     asked = {key: report["settings"][key] for key in CaseSettings.model_fields}
     sets = [load_manifest(data / name) for name in report["settings"]["sets"]]
