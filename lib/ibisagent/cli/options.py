@@ -21,8 +21,8 @@ Policy = Annotated[
 Tool = Annotated[
     str,
     typer.Option(
-        help="What makes masks of clicks: 'embedded', 'sam:vit_b:FILE', 'medsam:FILE', "
-        "'sam2:FOLDER', 'sam2:OWNER/MODEL' or 'medsam2:FILE.pt'.",
+        help="What makes masks of clicks: 'embedded', 'litemedsam:FILE', 'sam:vit_b:FILE', "
+        "'medsam:FILE', 'sam2:FOLDER', 'sam2:OWNER/MODEL' or 'medsam2:FILE.pt'.",
         rich_help_panel=AGENT,
     ),
 ]

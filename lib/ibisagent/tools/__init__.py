@@ -17,6 +17,7 @@ def load_tool(spec: str = "embedded", device: str = "auto") -> SegmentationTool:
 
     Args:
         spec: "embedded" (LiteMedSAM with our decoder for clicks, nothing to download),
+            "litemedsam:PATH" (the same with a decoder of your own, from ``ibistrain tool``),
             "sam:SIZE:PATH" (a checkpoint of segment-anything; SIZE is vit_b, vit_l or vit_h),
             "medsam:PATH" (MedSAM, which has the form of vit_b),
             "sam2:WHERE" (SAM 2 or 2.1: a folder as on the model hub, a hub name, or a ``.pt``
@@ -33,6 +34,10 @@ def load_tool(spec: str = "embedded", device: str = "auto") -> SegmentationTool:
         from ibisagent.tools.litemedsam import LiteMedSAM
 
         return LiteMedSAM(device)
+    if kind == "litemedsam" and rest:
+        from ibisagent.tools.litemedsam import LiteMedSAM
+
+        return LiteMedSAM(device, Path(rest))
     if kind == "sam" and ":" in rest:
         size, _, path = rest.partition(":")
         return _load_sam(spec, size, path, device)

@@ -45,6 +45,7 @@ class LiteMedSAM(EmbedsAhead):
     """
 
     def __init__(self, device: str = "auto", weights: Path = EMBEDDED) -> None:
+        self._name = "clicks-3" if weights == EMBEDDED else weights.stem
         self._net = net = LiteMedSAMNet(device)
         tuned = read_click_weights(weights, net.prompt_encoder, net.mask_decoder, net.image_encoder)
         net.image_encoder = folded(net.image_encoder)
@@ -54,8 +55,8 @@ class LiteMedSAM(EmbedsAhead):
 
     @property
     def name(self) -> str:
-        """Model, and how clicks reach it."""
-        return "litemedsam:clicks-3"
+        """Model, and which weights follow clicks."""
+        return f"litemedsam:{self._name}"
 
     def set_image(self, rgb: RGB) -> PreparedForClicks:
         """See `SegmentationTool.set_image`.

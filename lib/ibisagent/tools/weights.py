@@ -9,8 +9,8 @@ from ibisagent.errors import InvalidRequest, MissingPackage, ModelNotFound
 from ibisagent.policies.checkpoint_source import CheckpointSource
 
 FORMS = (
-    "'embedded', 'sam:vit_b:FILE' (or vit_l, vit_h), 'medsam:FILE', 'sam2:FOLDER', "
-    "'sam2:OWNER/MODEL', 'sam2:FILE.pt' or 'medsam2:FILE.pt'"
+    "'embedded', 'litemedsam:FILE', 'sam:vit_b:FILE' (or vit_l, vit_h), 'medsam:FILE', "
+    "'sam2:FOLDER', 'sam2:OWNER/MODEL', 'sam2:FILE.pt' or 'medsam2:FILE.pt'"
 )
 FILE_SUFFIXES = (".pt", ".pth")
 """Of files in the layout of SAM 2's original repository."""
@@ -36,6 +36,9 @@ def tool_source(spec: str) -> Path | CheckpointSource:
     family, _, where = spec.partition(":")
     if spec == "embedded":
         return _embedded()
+    if family == "litemedsam" and where:
+        _embedded()  # has the encoder
+        return _file(spec, where)
     if family in SAM2_FAMILIES and where:
         return _sam2(spec, where)
     size, _, path = where.partition(":") if family == "sam" else ("vit_b", "", where)
@@ -55,7 +58,7 @@ def _file(spec: str, path: str) -> Path:
     if not Path(path).is_file():
         raise ModelNotFound(
             f"The tool {spec!r} has no weights: {path!r} is no file.",
-            f"Download them (docs/tools.md says from where), or give {FORMS}.",
+            f"Make or download them as docs/tools.md says, or give {FORMS}.",
         )
     return Path(path)
 

@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from scipy import ndimage
 
 from ibisagent.actions import Click
 from ibisagent.policies.scripted import next_click
+from ibisagent.tools import load_tool
 from ibisagent.tools.base import RGB, Mask, Segmentation
 from ibisagent.tools.click_consistency import depth
+from ibisagent.tools.click_weights import EMBEDDED
 from ibisagent.tools.litemedsam import LiteMedSAM
 
 Picture = Callable[[int, int], RGB]
@@ -119,3 +122,20 @@ def test_a_wrong_starting_mask_is_left_behind(embedded: LiteMedSAM, picture: Pic
     found = embedded.set_image(image).segment(clicks, Segmentation(wrong, 0.0))
     assert dice(found.mask, image[..., 0] > 100) > 0.8
     assert (found.mask & wrong).sum() < wrong.sum()
+
+
+def test_weights_of_ones_own_are_used_and_named(
+    embedded: LiteMedSAM, picture: Picture, tmp_path: Path
+) -> None:
+    """As `ibistrain tool` and `ibistrain average` write them, whichever type they have."""
+    weights = {name: value.float() for name, value in load_file(EMBEDDED).items()}
+    mine, weaker = tmp_path / "mine.safetensors", tmp_path / "weaker.safetensors"
+    save_file(weights, mine)
+    save_file({name: value / 2 for name, value in weights.items()}, weaker)
+    image = picture(60, 80)
+    expected = embedded.set_image(image).segment(CLICKS[:1])
+    tool = load_tool(f"litemedsam:{mine}", "cpu")
+    assert tool.name == "litemedsam:mine"
+    assert np.array_equal(tool.set_image(image).segment(CLICKS[:1]).mask, expected.mask)
+    other = load_tool(f"litemedsam:{weaker}", "cpu").set_image(image).segment(CLICKS[:1])
+    assert not np.array_equal(other.logits, expected.logits)

@@ -14,7 +14,7 @@ from ibisagent.tools import load_tool
 
 @pytest.mark.parametrize(
     "spec",
-    ["", "unet", "embedded:x", "sam", "sam:vit_b", "sam:vit_b:", "sam:vit_x:w.pth", "medsam:"],
+    ["", "unet", "embedded:x", "litemedsam:", "sam", "sam:vit_b:", "sam:vit_x:w.pth", "medsam:"],
 )
 def test_an_unknown_tool_lists_the_choices(spec: str) -> None:
     with pytest.raises(InvalidRequest, match=r"'embedded'.*'sam:vit_b:FILE'.*'medsam:FILE'"):
@@ -26,7 +26,7 @@ def test_an_absent_device_is_refused() -> None:
         load_tool("embedded", device="cuda:99")
 
 
-@pytest.mark.parametrize("family", ["sam:vit_b", "medsam"])
+@pytest.mark.parametrize("family", ["litemedsam", "sam:vit_b", "medsam"])
 def test_a_missing_checkpoint_is_named(tmp_path: Path, family: str) -> None:
     with pytest.raises(ModelNotFound, match=r"none\.pth"):
         load_tool(f"{family}:{tmp_path / 'none.pth'}")

@@ -12,7 +12,7 @@ from ibisagent.tools import weights
 from ibisagent.tools.weights import tool_source
 
 
-@pytest.mark.parametrize("family", ["sam:vit_b", "medsam", "sam2", "medsam2"])
+@pytest.mark.parametrize("family", ["litemedsam", "sam:vit_b", "medsam", "sam2", "medsam2"])
 def test_a_file_is_found_or_missed(tmp_path: Path, family: str) -> None:
     path = tmp_path / "weights.pt"
     with pytest.raises(ModelNotFound, match="is no file"):
@@ -27,7 +27,9 @@ def test_a_folder_and_a_hub_name_of_sam2(tmp_path: Path) -> None:
     assert hub == CheckpointSource("owner/model", "v1", on_hub=True)
 
 
-@pytest.mark.parametrize("spec", ["", "hammer", "sam:", "sam:vit_x:a", "sam2", "embedded:x"])
+@pytest.mark.parametrize(
+    "spec", ["", "hammer", "litemedsam:", "sam:", "sam:vit_x:a", "sam2", "embedded:x"]
+)
 def test_an_unknown_tool_is_refused(spec: str) -> None:
     with pytest.raises(InvalidRequest, match="Choose one of 'embedded'"):
         tool_source(spec)
