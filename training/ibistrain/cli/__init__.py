@@ -1,0 +1,5 @@
+"""The command line ``ibistrain``: simulate, train, compare, publish."""
+
+from ibistrain.cli.app import app, main
+
+__all__ = ["app", "main"]
