@@ -42,14 +42,14 @@ from ibisagent.output import make_folder, write_whole  # noqa: E402
 from ibisagent.tools.base import Mask, SegmentationTool  # noqa: E402
 from ibisagent.tools.litemedsam_net import SIDE, Box, LiteMedSAMNet  # noqa: E402
 from ibisagent.tools.square_frame import SquareFrame  # noqa: E402
-from ibistrain.catalogue import Catalogue, SetEntry, load_catalogue  # noqa: E402
+from ibistrain.catalogue import load_catalogue  # noqa: E402
 from ibistrain.clicks.curve import (  # noqa: E402
     MOST_CLICKS,
     curves,
     draw_cases,
     mean_over_labels,
 )
-from ibistrain.corpus import load_corpus  # noqa: E402
+from ibistrain.corpus import load_corpus, load_left_out  # noqa: E402
 from ibistrain.labelled_picture import LabelledPicture  # noqa: E402
 from ibistrain.position_prior import hit, position_prior  # noqa: E402
 
@@ -79,7 +79,7 @@ def _measure(options: argparse.Namespace, arguments: Sequence[str] | None) -> No
     held_back = load_corpus(options.data, catalogue, held_back=True)
     cases = draw_cases(held_back, options.each, options.seed)
     agent = load_agent(options.policy, options.tool, options.device)
-    strangers = draw_cases(left_out(options.data, catalogue), options.each, options.seed)
+    strangers = draw_cases(load_left_out(options.data, catalogue), options.each, options.seed)
     found = list(curves(agent.tool, cases))
     large = [curve for curve in found if not curve.small]
     ways = {
@@ -127,20 +127,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(arguments)
-
-
-def left_out(data: Path, catalogue: Catalogue) -> list[LabelledPicture]:
-    """Pictures of the sets in a folder that nothing was trained on."""
-    names = sorted(file.parent.name for file in data.glob("*/manifest.json"))
-    others = {name: SetEntry() for name in names if name not in catalogue.sets}
-    if not others:
-        return []
-    all_of_them = Catalogue(sets=others, synonyms={})
-    return [
-        picture
-        for held_back in (False, True)
-        for picture in load_corpus(data, all_of_them, held_back)
-    ]
 
 
 def _understood(agent: Agent, target: str) -> bool:

@@ -14,9 +14,10 @@ from typing import Any
 import typer
 from pydantic import BaseModel
 
-from ibisagent.cli import app
+from ibisagent.cli import app as agent_app
 from ibisagent.events import EVENTS, FORMAT
 from ibisagent.trajectory import CarriedSlice, Trajectory
+from ibistrain.cli import app as training_app
 from ibistrain.episode_record import EpisodeRecord
 
 DOCS = Path(__file__).resolve().parent
@@ -24,7 +25,7 @@ DOCS = Path(__file__).resolve().parent
 _CLI_HEAD = """\
 # Command line
 
-<!-- Written by docs/generate.py; change the help texts in lib/ibisagent/cli/ instead. -->
+<!-- Written by docs/generate.py; change the help texts of the commands instead. -->
 """
 
 
@@ -71,10 +72,12 @@ def episode_page() -> str:
 
 def cli_page() -> str:
     """Every command with its arguments and options."""
-    group: Any = typer.main.get_command(app)
-    parts = [_CLI_HEAD, *_command("ibisagent", group)]
-    for name, command in group.commands.items():
-        parts += _command(f"ibisagent {name}", command)
+    parts = [_CLI_HEAD]
+    for program, app in (("ibisagent", agent_app), ("ibistrain", training_app)):
+        group: Any = typer.main.get_command(app)
+        parts += _command(program, group)
+        for name, command in group.commands.items():
+            parts += _command(f"{program} {name}", command)
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -97,6 +100,8 @@ def _row(parameter: Any) -> str:
 def _default(parameter: Any) -> str:
     if parameter.required:
         return "required"
+    if isinstance(parameter.show_default, str):
+        return str(parameter.show_default)
     value = parameter.default
     if isinstance(value, bool) and parameter.secondary_opts:
         return f"`{(parameter.opts if value else parameter.secondary_opts)[0]}`"

@@ -20,7 +20,6 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import quality  # noqa: E402
 from ibisagent.agent import Agent  # noqa: E402
 from ibisagent.prompts import load_profile  # noqa: E402
-from ibistrain.catalogue import Catalogue, SetEntry  # noqa: E402
 from ibistrain.labelled_picture import LabelledPicture  # noqa: E402
 
 
@@ -57,26 +56,6 @@ def test_an_agent_is_not_asked_for_what_it_would_refuse() -> None:
     assert found["first_click_hits"] == found["stops_by_itself"] == 1
     assert quality._agent(agent, [(both, "round")]) == {"n": 0, "refused": 1}
     assert quality._never_there(agent, [(both, "square")], Random(0))["n"] == 0
-
-
-def test_sets_that_nothing_was_trained_on_are_told_from_the_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    catalogue = Catalogue(sets={"known": SetEntry()}, synonyms={})
-    for name in ("known", "strange"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "manifest.json").write_text("{}")
-    (tmp_path / "empty").mkdir()
-    asked: list[tuple[list[str], bool]] = []
-
-    def load(_: Path, sets: Catalogue, held_back: bool) -> list[LabelledPicture]:
-        asked.append((list(sets.sets), held_back))
-        return [picture(30)]
-
-    monkeypatch.setattr(quality, "load_corpus", load)
-    assert len(quality.left_out(tmp_path, catalogue)) == 2
-    assert asked == [(["strange"], False), (["strange"], True)]
-    assert not quality.left_out(tmp_path / "known", catalogue)
 
 
 @pytest.mark.parametrize("target", ["spleen", "square"], ids=["learnt", "not learnt"])

@@ -34,6 +34,8 @@ def test_every_command_and_option_is_on_the_page():
 
     for name in ("segment", "show", "evaluate", "doctor", "serve", "version"):
         assert f"## ibisagent {name}\n" in page
+    for name in ("tool", "compare-tools", "rl", "release"):
+        assert f"## ibistrain {name}\n" in page
     for option in ("--prompt", "--held-back`, `--all", "--studies", "--conf", "--image"):
         assert f"`{option}`" in page
 

@@ -9,6 +9,7 @@ import pytest
 from harness.fake_tool import DiscTool
 from harness.labelled_set import write_set
 
+from ibistrain.catalogue import Catalogue, SetEntry
 from ibistrain.cli import main
 from ibistrain.episode_record import read_episodes
 from ibistrain.release import Releases
@@ -108,6 +109,21 @@ def test_compare_tells_and_writes(ibistrain, tmp_path):
     assert "Better." in text
     assert json.loads((tmp_path / "c.json").read_text())["subjects"] == 2
     assert "Not better." in ibistrain("compare", after, before)[1]
+
+
+def test_tools_are_compared_on_both_kinds_of_strangers(ibistrain, root, tmp_path, monkeypatch):
+    write_set(tmp_path / "sets", "others", PLACES[:2])
+    known = Catalogue(sets={"discs": SetEntry()}, synonyms={})
+    monkeypatch.setattr("ibistrain.cli.embedded.load_catalogue", lambda: known)
+    monkeypatch.setattr("ibisagent.tools.load_tool", lambda *_: DiscTool())
+    given = ("--tool", "one", "--tool", "two", "--out", tmp_path / "tools.json")
+    code, text = ibistrain("compare-tools", "--data", root, *given)
+    assert code == 0, text
+    report = json.loads((tmp_path / "tools.json").read_text())
+    assert [one["of"] for one in report] == ["held-back subjects", "sets left out"]
+    assert [tool["tool"] for tool in report[0]["tools"]] == ["one", "two"]
+    assert "| held-back subjects: two |" in text
+    assert "0.000 [0.000, 0.000]" in text
 
 
 def test_only_what_is_better_is_released_and_it_can_be_taken_back(

@@ -10,7 +10,7 @@ from harness.labelled_set import write_set
 
 from ibisagent.subjects import is_held_back
 from ibistrain.catalogue import Catalogue, SetEntry, load_catalogue
-from ibistrain.corpus import load_corpus
+from ibistrain.corpus import load_corpus, load_left_out
 from ibistrain.labelled_picture import MAX_SIDE, by_set_and_subject
 
 
@@ -92,6 +92,18 @@ def test_names_of_held_back_subjects_are_never_asked_for(tmp_path):
     catalogue = Catalogue(sets=entries, synonyms={})
     both = [p for side in (False, True) for p in load_corpus(tmp_path, catalogue, side)]
     assert {tuple(p.never) for p in both if p.set_name == "others"} == {("disc",)}
+
+
+def test_sets_that_nothing_was_trained_on_are_told_from_the_others(tmp_path):
+    for name in ("known", "strange"):
+        write_set(tmp_path, name, [(8 + 3 * n, 10 + 4 * n) for n in range(8)])
+    (tmp_path / "empty").mkdir()
+    catalogue = Catalogue(sets={"known": SetEntry()}, synonyms={})
+    left_out = load_left_out(tmp_path, catalogue)
+    assert {picture.set_name for picture in left_out} == {"strange"}
+    assert len({picture.subject for picture in left_out}) == 8  # of both sides
+    both = Catalogue(sets={"known": SetEntry(), "strange": SetEntry()}, synonyms={})
+    assert load_left_out(tmp_path, both) == []
 
 
 def test_grouping_keeps_only_what_can_be_asked(some):

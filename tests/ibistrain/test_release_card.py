@@ -7,7 +7,8 @@ import json
 import pytest
 from harness.simulated_episode import episode
 
-from ibistrain.comparison import Comparison, Interval
+from ibistrain.bootstrap import Interval
+from ibistrain.comparison import Comparison
 from ibistrain.release_card import NOT_STATED, DataNote, data_notes, release_card
 
 

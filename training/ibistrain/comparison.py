@@ -1,10 +1,8 @@
 """Is the new model better than the old one? Both answer the same questions on held-back subjects.
 
-Means are over labels, as in the tables of `ibisagent evaluate`. Pictures of one person are not
-independent, so intervals come from drawing subjects with replacement, and never questions
-(bootstrap, percentile method; Efron and Tibshirani 1993, chapter 13). The sets are taken as
-given: subjects are drawn within each set. Both models are drawn alike, so that what makes a
-subject hard for both does not blur their difference.
+Means are over labels, as in the tables of `ibisagent evaluate`; intervals come from drawing
+subjects (`ibistrain.bootstrap`). Both models are drawn alike, so that what makes a subject hard for
+both does not blur their difference.
 """
 
 from __future__ import annotations
@@ -13,19 +11,12 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ibisagent.episode import StopReason
 from ibisagent.errors import InvalidRequest
 from ibisagent.evaluation_folder import Row
-
-RESAMPLES = 2000
-LOW, HIGH = 2.5, 97.5
-"""Percentiles of a 95 % interval."""
-
-Floats = NDArray[np.float64]
+from ibistrain.bootstrap import Interval, draws, means_over_labels
 
 
 class Rule(BaseModel):
@@ -44,19 +35,6 @@ class Rule(BaseModel):
         default=0.10, ge=0, description="Most that the share of recognised absences may fall."
     )
     subjects: int = Field(default=2, ge=2, description="Least number of held-back subjects.")
-
-
-class Interval(BaseModel):
-    """A mean and its 95 % interval."""
-
-    model_config = ConfigDict(frozen=True)
-
-    mean: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
 class Change(BaseModel):
@@ -203,45 +181,14 @@ def _subject(row: Row) -> tuple[str, str]:
 
 
 def _change(pairs: Sequence[Pair], value: Callable[[Row], float], seed: int) -> Change:
-    draws = _draws([_subject(old) for old, _ in pairs], seed)
+    counted = draws([_subject(old) for old, _ in pairs], seed)
+    labels = [(old.set, old.label) for old, _ in pairs]
     before, after = (
-        _means_over_labels(pairs, np.array([value(pair[side]) for pair in pairs]), draws)
-        for side in (0, 1)
+        means_over_labels(labels, [value(pair[side]) for pair in pairs], counted) for side in (0, 1)
     )
     return Change(
         n=len(pairs),
-        before=_interval(before),
-        after=_interval(after),
-        difference=_interval(after - before),
+        before=Interval.of(before),
+        after=Interval.of(after),
+        difference=Interval.of(after - before),
     )
-
-
-def _draws(subjects: Sequence[tuple[str, str]], seed: int) -> Floats:
-    """How often each question counts, axes (draw, question); the first draw is the data itself."""
-    names = sorted(set(subjects))
-    counts = np.zeros((RESAMPLES + 1, len(names)))
-    counts[0] = 1
-    rng = np.random.default_rng(seed)
-    for name in sorted({set_name for set_name, _ in names}):
-        own = np.array([index for index, subject in enumerate(names) if subject[0] == name])
-        counts[1:, own] = rng.multinomial(len(own), np.full(len(own), 1 / len(own)), RESAMPLES)
-    place = {subject: index for index, subject in enumerate(names)}
-    return counts[:, [place[subject] for subject in subjects]]
-
-
-def _means_over_labels(pairs: Sequence[Pair], values: Floats, draws: Floats) -> Floats:
-    """Mean over labels of the mean over questions, for each draw; labels not drawn are left out."""
-    labels = [(old.set, old.label) for old, _ in pairs]
-    means = []
-    for label in sorted(set(labels)):
-        own = np.array([other == label for other in labels])
-        weights = draws[:, own]
-        number = weights.sum(axis=1)
-        total = weights @ values[own]
-        means.append(np.where(number > 0, total / np.maximum(number, 1), np.nan))
-    return np.asarray(np.nanmean(np.stack(means), axis=0), dtype=np.float64)
-
-
-def _interval(means: Floats) -> Interval:
-    low, high = np.nanpercentile(means[1:], [LOW, HIGH])
-    return Interval(mean=float(means[0]), low=float(low), high=float(high))

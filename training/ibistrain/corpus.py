@@ -66,6 +66,28 @@ def load_corpus(
     return pictures
 
 
+def load_left_out(data: Path, catalogue: Catalogue) -> list[LabelledPicture]:
+    """Pictures of the sets in a folder that nothing is trained on, both sides of their split.
+
+    Args:
+        data: Folder with one folder a set.
+        catalogue: Of the training.
+
+    Raises:
+        InvalidManifest: A manifest or a label image cannot be read.
+    """
+    names = sorted(file.parent.name for file in data.glob("*/manifest.json"))
+    others = {name: SetEntry() for name in names if name not in catalogue.sets}
+    if not others:
+        return []
+    all_of_them = Catalogue(sets=others, synonyms={})
+    return [
+        picture
+        for held_back in (False, True)
+        for picture in load_corpus(data, all_of_them, held_back)
+    ]
+
+
 def _pictures(item: Item, entry: SetEntry, never: Iterable[str]) -> Iterator[LabelledPicture]:
     image = read_image(item.image)
     labels, own = _label_array(item, entry, image.GetSpacing())

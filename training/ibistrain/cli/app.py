@@ -33,6 +33,7 @@ for command in (
 ):
     app.command()(command)
 app.command("export-published")(learning.export_published)
+app.command("compare-tools")(embedded.compare_tools)
 
 
 def main() -> None:

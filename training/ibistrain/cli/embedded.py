@@ -9,7 +9,7 @@ import typer
 
 from ibistrain.catalogue import load_catalogue
 from ibistrain.cli.console import console
-from ibistrain.cli.options import Corpus, Minutes, Out, Seed
+from ibistrain.cli.options import Corpus, Data, Minutes, Out, Seed
 
 
 def pack(
@@ -184,3 +184,40 @@ def average(
 
     files = all(path.suffix == ".safetensors" for path in checkpoints)
     (averaging.average_tools if files else averaging.average)(checkpoints, out)
+
+
+def compare_tools(
+    data: Data,
+    tool: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="As `ibisagent segment` takes it; may be repeated, then the first is what the "
+            "others are compared to. 'embedded' if not given."
+        ),
+    ] = None,
+    each: Annotated[int, typer.Option(min=1, help="Pictures of each label of each set.")] = 2,
+    out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
+    device: Annotated[str, typer.Option(help="'auto', 'cpu', 'cuda' or 'cuda:N'.")] = "auto",
+    seed: Seed = 0,
+) -> None:
+    """Tell how well tools follow clicks on held-back subjects and on sets left out of training."""
+    import json
+
+    from ibisagent.output import write_whole
+    from ibisagent.tools import load_tool
+    from ibistrain.clicks.curve import draw_cases
+    from ibistrain.clicks.tool_comparison import compare_tools as compare
+    from ibistrain.clicks.tool_comparison import markdown
+    from ibistrain.corpus import load_corpus, load_left_out
+
+    catalogue = load_catalogue()
+    tools = {spec: load_tool(spec, device) for spec in tool or ["embedded"]}
+    held_back = draw_cases(load_corpus(data, catalogue, held_back=True), each, seed)
+    left_out = draw_cases(load_left_out(data, catalogue), each, seed)
+    found = [compare(tools, held_back, "held-back subjects", seed)]
+    if left_out:
+        found.append(compare(tools, left_out, "sets left out", seed))
+    if out is not None:
+        report = [one.model_dump(mode="json") for one in found]
+        write_whole(out, (json.dumps(report, indent=1) + "\n").encode("utf-8"))
+    console.print(markdown(found), highlight=False, soft_wrap=True)

@@ -16,7 +16,7 @@ def simulate(
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder for the shards; an earlier run is continued.")],
     settings: Annotated[
-        Path, typer.Option(help="YAML file; the default is the package's.")
+        Path, typer.Option(help="YAML file.", show_default="that of the package")
     ] = CONFIGS / "simulate.yaml",
     episodes: Annotated[int | None, typer.Option(help="Most episodes.")] = None,
     changes: Changes = None,

@@ -11,7 +11,11 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 
 Data = Annotated[Path, typer.Option(help="Folder with one folder a labelled set.")]
 Corpus = Annotated[
-    Path, typer.Option(exists=True, help="The same, or a file that `ibistrain pack` wrote.")
+    Path,
+    typer.Option(
+        exists=True,
+        help="Folder with one folder a labelled set, or a file that `ibistrain pack` wrote.",
+    ),
 ]
 Out = Annotated[Path, typer.Option(help="Folder for the result.")]
 Seed = Annotated[int, typer.Option(help="Seed; the same seed gives the same result.")]
