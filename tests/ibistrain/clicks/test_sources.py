@@ -18,8 +18,8 @@ def anew(gallery: Gallery) -> Anew:
 
 
 @pytest.fixture
-def kept(anew: Anew, net: LiteMedSAMNet, generator: torch.Generator) -> Kept:
-    return keep(net, anew.gallery, 10, 3, generator)
+def kept(anew: Anew, net: LiteMedSAMNet, tmp_path: Path) -> Kept:
+    return keep(tmp_path, net, anew.gallery, 10, 3, seed=1)
 
 
 def test_pictures_are_posed_anew_each_time(anew: Anew, generator: torch.Generator) -> None:
@@ -47,24 +47,38 @@ def test_kept_pictures_come_again_with_their_embeddings(
 
 
 def test_kept_pictures_are_searched_for_regions(
-    gallery: Gallery, real_net: LiteMedSAMNet, generator: torch.Generator
+    gallery: Gallery, real_net: LiteMedSAMNet, tmp_path: Path
 ) -> None:
-    kept = keep(real_net, gallery, 2, 8, generator)
+    kept = keep(tmp_path, real_net, gallery, 2, 8, seed=1)
     assert kept.squares.regions.any()
     assert not kept.squares.regions[~kept.squares.inside].any()
 
 
 def test_without_boxes_there_are_no_regions(
-    gallery: Gallery, net: LiteMedSAMNet, generator: torch.Generator
+    gallery: Gallery, net: LiteMedSAMNet, tmp_path: Path
 ) -> None:
-    assert not keep(net, gallery, 2, 0, generator).squares.regions.any()
+    assert not keep(tmp_path, net, gallery, 2, 0, seed=1).squares.regions.any()
 
 
-def test_kept_pictures_come_back_from_the_disk(kept: Kept, tmp_path: Path) -> None:
-    kept.save(tmp_path / "posed.safetensors")
-    again = Kept.read(tmp_path / "posed.safetensors", kept.gallery)
+def test_what_was_made_before_a_run_was_killed_is_not_made_again(
+    kept: Kept, net: LiteMedSAMNet, tmp_path: Path
+) -> None:
+    first, second = sorted(tmp_path.iterdir())
+    second.unlink()
+    made = first.stat().st_mtime_ns
+    again = keep(tmp_path, net, kept.gallery, 10, 3, seed=1)
+    assert first.stat().st_mtime_ns == made
+    assert sorted(tmp_path.iterdir()) == [first, second]
     assert torch.equal(again.numbers, kept.numbers)
     assert torch.equal(again.embeddings, kept.embeddings)
     for name, part in vars(kept.squares).items():
         assert torch.equal(vars(again.squares)[name], part), name
-    assert [file.name for file in tmp_path.iterdir()] == ["posed.safetensors"]
+
+
+def test_more_pictures_are_added_to_those_that_are_there(
+    kept: Kept, net: LiteMedSAMNet, tmp_path: Path
+) -> None:
+    more = keep(tmp_path, net, kept.gallery, 17, 3, seed=1)
+    assert len(more.numbers) == 17
+    assert torch.equal(more.embeddings[:10], kept.embeddings)
+    assert len(list(tmp_path.iterdir())) == 3

@@ -21,6 +21,8 @@ from ibistrain.clicks.regions import embedded, regions_in
 from ibistrain.clicks.squares import Squares, draw_squares
 
 AT_ONCE = 8
+"""Pictures that are posed, embedded and written together."""
+_SQUARES = [field.name for field in fields(Squares)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,44 +95,42 @@ class Kept:
         chosen = {name: part[rows] for name, part in vars(self.squares).items()}
         return Posed(self.numbers[rows], Squares(**chosen), self.embeddings[rows].float())
 
-    def save(self, path: Path) -> None:
-        """Write all but the gallery, as a whole or not at all."""
-        parts = {**vars(self.squares), "numbers": self.numbers, "embeddings": self.embeddings}
-        write_kept(path, parts, self.gallery)
-
-    @classmethod
-    def read(cls, path: Path, gallery: Gallery) -> Kept:
-        """What `save` wrote.
-
-        Raises:
-            InvalidRequest: The file is damaged, or of another corpus.
-        """
-        names = [field.name for field in fields(Squares)]
-        parts = read_kept(path, [*names, "numbers", "embeddings"], gallery)
-        squares = Squares(**{name: parts[name] for name in names})
-        return cls(gallery, parts["numbers"], squares, parts["embeddings"])
-
 
 def keep(
-    net: LiteMedSAMNet, gallery: Gallery, count: int, boxes: int, generator: torch.Generator
+    folder: Path, net: LiteMedSAMNet, gallery: Gallery, count: int, boxes: int, seed: int
 ) -> Kept:
     """Pose pictures, embed them, and look for regions that nobody labelled.
 
     Args:
+        folder: Takes the pictures as they are made; what it holds already is not made again.
         net: Untrained, on the gallery's device.
         gallery: The pictures.
         count: How many to pose.
         boxes: Tried on each of them, see `ibistrain.clicks.regions`.
-        generator: Of the same device.
+        seed: Of the poses.
+
+    Raises:
+        InvalidRequest: A file in the folder is damaged, or of another corpus.
     """
-    anew = Anew(gallery, torch.zeros_like(gallery.labels))
-    numbers, squares, embeddings = [], [], []
-    for first in track(range(0, count, AT_ONCE), description="Embedding", transient=True):
-        posed = anew.draw(min(AT_ONCE, count - first), generator)
-        seen = embedded(net, posed.squares.images)
-        regions = regions_in(net, seen, posed.squares.inside, boxes, generator)
-        numbers.append(posed.numbers)
-        squares.append(vars(replace(posed.squares, regions=regions)))
-        embeddings.append(seen.half())
-    joined = {name: torch.cat([one[name] for one in squares]) for name in squares[0]}
-    return Kept(gallery, torch.cat(numbers), Squares(**joined), torch.cat(embeddings))
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = []
+    for number in track(range(-(-count // AT_ONCE)), description="Embedding", transient=True):
+        path = folder / f"{number:05d}.safetensors"
+        if not path.is_file():
+            generator = torch.Generator(gallery.device).manual_seed(seed * 1_000_003 + number)
+            write_kept(path, _embedded_part(net, gallery, boxes, generator), gallery)
+        parts.append(read_kept(path, [*_SQUARES, "numbers", "embeddings"], gallery))
+    joined = {name: torch.cat([part[name] for part in parts])[:count] for name in parts[0]}
+    numbers, embeddings = joined.pop("numbers"), joined.pop("embeddings")
+    return Kept(gallery, numbers, Squares(**joined), embeddings)
+
+
+def _embedded_part(
+    net: LiteMedSAMNet, gallery: Gallery, boxes: int, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """`AT_ONCE` pictures: their squares, numbers and embeddings."""
+    posed = Anew(gallery, torch.zeros_like(gallery.labels)).draw(AT_ONCE, generator)
+    seen = embedded(net, posed.squares.images)
+    regions = regions_in(net, seen, posed.squares.inside, boxes, generator)
+    squares = vars(replace(posed.squares, regions=regions))
+    return {**squares, "numbers": posed.numbers, "embeddings": seen.half()}

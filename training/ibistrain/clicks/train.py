@@ -21,12 +21,12 @@ from ibistrain.clicks.click_model import ClickModel
 from ibistrain.clicks.click_trainer import ClickConfig, ClickTrainer
 from ibistrain.clicks.kept_file import read_kept, write_kept
 from ibistrain.clicks.regions import find_regions
-from ibistrain.clicks.sources import Anew, Kept, Source, keep
+from ibistrain.clicks.sources import Anew, Source, keep
 from ibistrain.labelled_picture import LabelledPicture
 
 WEIGHTS_FILE = "litemedsam_clicks.safetensors"
 REGIONS_FILE = "regions.safetensors"
-POSED_FILE = "posed.safetensors"
+POSED_FOLDER = "posed"
 
 
 def train_clicks(
@@ -98,7 +98,7 @@ def _begin(model: ClickModel, start: Path) -> None:
 def _source(out: Path, net: LiteMedSAMNet, gallery: Gallery, config: ClickConfig) -> Source:
     if config.posed is None:
         return Anew(gallery, _regions(out / REGIONS_FILE, net, gallery, config))
-    return _kept(out / POSED_FILE, net, gallery, config.posed, config)
+    return keep(out / POSED_FOLDER, net, gallery, config.posed, config.boxes, config.seed)
 
 
 def _regions(path: Path, net: LiteMedSAMNet, gallery: Gallery, config: ClickConfig) -> Tensor:
@@ -109,20 +109,6 @@ def _regions(path: Path, net: LiteMedSAMNet, gallery: Gallery, config: ClickConf
     regions = find_regions(net, gallery, config.boxes, generator)
     write_kept(path, {"regions": regions}, gallery)
     return regions
-
-
-def _kept(
-    path: Path, net: LiteMedSAMNet, gallery: Gallery, count: int, config: ClickConfig
-) -> Kept:
-    """Posed pictures, kept for a run that is continued."""
-    if path.is_file():
-        kept = Kept.read(path, gallery)
-        if len(kept.numbers) == count:
-            return kept
-    generator = torch.Generator(gallery.device).manual_seed(config.seed)
-    kept = keep(net, gallery, count, config.boxes, generator)
-    kept.save(path)
-    return kept
 
 
 def _arguments(out: Path, config: ClickConfig) -> TrainingArguments:
