@@ -129,15 +129,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _understood(agent: Agent, target: str) -> bool:
-    """Whether the agent would not refuse the prompt in use."""
-    return not agent.profile.targets or agent.profile.find_target(f"the {target}") is not None
-
-
 def _agent(agent: Agent, cases: Sequence[Case]) -> dict[str, Any]:
     """The agent's own episodes, of the prompts that it does not refuse."""
     rows: dict[tuple[str, str], list[tuple[float, ...]]] = defaultdict(list)
-    asked = [case for case in cases if _understood(agent, case[1])]
+    asked = [case for case in cases if agent.profile.understands(f"the {case[1]}")]
     for picture, label in track(asked, description="Asking the agent", transient=True):
         truth = picture.truth(label)
         episode = _played(agent, picture, label)
@@ -170,7 +165,7 @@ def _never_there(agent: Agent, cases: Sequence[Case], rng: Random) -> dict[str, 
     """
     rows: dict[str, list[bool]] = defaultdict(list)
     for picture, _ in track(cases, description="Asking for what is never there", transient=True):
-        strange = [name for name in picture.never if _understood(agent, name)]
+        strange = [name for name in picture.never if agent.profile.understands(f"the {name}")]
         if strange:
             episode = _played(agent, picture, rng.choice(strange))
             rows[picture.set_name].append(episode.stop is StopReason.NOT_PRESENT)

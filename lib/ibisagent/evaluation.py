@@ -128,7 +128,7 @@ def _play(
     limits = Limits(max_steps=settings.max_steps)
     rows, played = [], []
     for case in cases:
-        if agent.profile.targets and agent.profile.find_target(case.prompt) is None:
+        if not agent.profile.understands(case.prompt):
             rows.append(_row(case).model_copy(update={"known": False}))
             continue
         view, truth = pictures.open(case)

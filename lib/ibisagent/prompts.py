@@ -69,6 +69,10 @@ class PromptProfile(BaseModel):
         """The target that a prompt names; see `ibisagent.vocabulary.find_target`."""
         return find_target(prompt, self.targets, self.aliases, self.anywhere)
 
+    def understands(self, prompt: str) -> bool:
+        """Whether `check_prompt` lets a prompt pass: any text where there is no list of targets."""
+        return not self.targets or self.find_target(prompt) is not None
+
     def check_prompt(self, prompt: str) -> None:
         """Refuse a prompt that the checkpoint cannot answer.
 

@@ -125,9 +125,13 @@ def test_a_model_with_a_vocabulary_reads_the_names_that_it_has_learnt(
 
 
 def test_a_prompt_for_something_else_is_refused() -> None:
+    own = profile(targets=("kidney left",))
     with pytest.raises(UnknownPrompt):
-        profile(targets=("kidney left",)).check_prompt("the liver")
+        own.check_prompt("the liver")
+    assert not own.understands("the liver")
+    assert own.understands("the left kidney")
     profile().check_prompt("the liver")
+    assert profile().understands("the liver")
 
 
 def test_braces_are_nobodys_business() -> None:

@@ -118,7 +118,7 @@ def _assess(
     name: str, prompt: str, datastore: Datastore, agent: Agent, until: float
 ) -> float | None:
     """The uncertainty of an image; None where it cannot be looked at, or the time is over."""
-    if agent.profile.targets and agent.profile.find_target(prompt) is None:
+    if not agent.profile.understands(prompt):
         raise InvalidRequest(
             f"The model has not learnt to find {prompt!r}, so nothing can be said of it.",
             "Train on labels of it first.",
