@@ -45,7 +45,7 @@ class LiteMedSAM(EmbedsAhead):
     """
 
     def __init__(self, device: str = "auto", weights: Path = EMBEDDED) -> None:
-        self._name = "clicks-3" if weights == EMBEDDED else weights.stem
+        self._name = "clicks-4" if weights == EMBEDDED else weights.stem
         self._net = net = LiteMedSAMNet(device)
         tuned = read_click_weights(weights, net.prompt_encoder, net.mask_decoder, net.image_encoder)
         net.image_encoder = folded(net.image_encoder)

@@ -29,7 +29,7 @@ def compare(
     comparison = measure(before, after, seed)
     if out is not None:
         write_whole(out, (comparison.model_dump_json(indent=1) + "\n").encode("utf-8"))
-    console.print(comparison.markdown(), highlight=False)
+    console.print(comparison.markdown(), highlight=False, soft_wrap=True)
     objections = comparison.objections()
     console.print(" ".join(["Not better.", *objections]) if objections else "Better.")
 

@@ -14,9 +14,9 @@ from ibistrain.clicks.regions import MOST, MOST_SHARE
 from ibistrain.clicks.squares import Squares
 
 MIN_PIXELS = 12
-UNLABELLED = 0.3
+UNLABELLED = 0.15
 """Share of targets that are regions without a label."""
-JOINED, SINGLE, PARTS = 0.1, 0.15, 0.25
+JOINED, SINGLE, PARTS = 0.1, 0.05, 0.25
 """Shares of labelled targets that are two joined ones, any single label (of an atlas, say, a part
 that nobody asks for by name), or one connected part of a target."""
 
