@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -201,8 +202,6 @@ def compare_tools(
     seed: Seed = 0,
 ) -> None:
     """Tell how well tools follow clicks on held-back subjects and on sets left out of training."""
-    import json
-
     from ibisagent.output import write_whole
     from ibisagent.tools import load_tool
     from ibistrain.clicks.curve import draw_cases
@@ -217,7 +216,7 @@ def compare_tools(
     found = [compare(tools, held_back, "held-back subjects", seed)]
     if left_out:
         found.append(compare(tools, left_out, "sets left out", seed))
-    if out is not None:
+    console.print(markdown(found), highlight=False, soft_wrap=True)
+    if out is not None:  # after what took minutes is shown, as the file may not be writable
         report = [one.model_dump(mode="json") for one in found]
         write_whole(out, (json.dumps(report, indent=1) + "\n").encode("utf-8"))
-    console.print(markdown(found), highlight=False, soft_wrap=True)
