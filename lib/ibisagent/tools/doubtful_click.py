@@ -1,8 +1,10 @@
 """A second opinion on a first click.
 
-Where the decoder that follows clicks predicts a bad mask, mostly in large even regions, the one
-that follows boxes is asked as well: with squares of many sizes around the click, of whose masks
-`mask_choice` takes the most plausible.
+Where the decoder that follows clicks predicts a bad mask, the one that follows boxes is asked as
+well: with squares of many sizes around the click, of whose masks `mask_choice` takes the most
+plausible. That helps in large even regions, where a click says little; of what is small, it makes
+worse masks than those that it would replace, so it may answer only with large ones, and only
+where these are more plausible.
 """
 
 from __future__ import annotations
@@ -16,24 +18,32 @@ from ibisagent.tools.click_consistency import Logits, Point
 from ibisagent.tools.litemedsam_net import LiteMedSAMNet
 from ibisagent.tools.mask_choice import Candidate, choose, stability
 
-DOUBTFUL = 0.35
+DOUBTFUL = 0.45
 """Predicted IoU below which a first mask is reconsidered."""
+LARGE = 0.1
+"""Share of the picture that a mask from boxes must cover to be taken."""
 BATCH = 4
 """Boxes decoded at once. On a processor larger batches are slower: their tensors leave the
 caches."""
 
 
 def reconsider(
-    net: LiteMedSAMNet, embedding: Tensor, inner: tuple[int, int], click: Point, mask: Logits
+    net: LiteMedSAMNet,
+    embedding: Tensor,
+    inner: tuple[int, int],
+    click: Point,
+    doubtful: tuple[Logits, float],
 ) -> tuple[Logits, float]:
     """The most plausible of the masks that boxes give, and its plausibility in [0, 1].
+
+    It is taken where it is `LARGE` and more plausible than the doubtful one.
 
     Args:
         net: With its own weights, which follow boxes.
         embedding: Of the image.
         inner: (height, width) of the image in the square.
         click: Positive, in pixels of the square.
-        mask: The doubtful logits of the square; returned where no box gives anything.
+        doubtful: Logits of the square and their predicted IoU; returned where no other is taken.
     """
     height, width = inner
     boxes = first_boxes(click, inner)
@@ -45,8 +55,9 @@ def reconsider(
             candidates.append(Candidate(found, stability(found), iou))
     nothing = np.zeros(inner, dtype=bool)
     best, plausibility = choose(candidates, nothing, click)
-    if not (best > 0).any():
-        return mask, plausibility
+    mask, score = doubtful
+    if (best > 0).mean() < LARGE or plausibility <= score:
+        return doubtful
     square: NDArray[np.float32] = mask.copy()
     square[:height, :width] = best
     return square, plausibility

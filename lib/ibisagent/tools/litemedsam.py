@@ -101,13 +101,12 @@ class LiteMedSAM(EmbedsAhead):
         embedding: Tensor,
         inner: tuple[int, int],
         click: Point,
-        mask: NDArray[np.float32],
-        score: float,
+        doubtful: tuple[NDArray[np.float32], float],
     ) -> tuple[NDArray[np.float32], float]:
         """See `ibisagent.tools.doubtful_click.reconsider`; a tuned encoder allows none."""
         if self._untrained is None:
-            return mask, score
-        return reconsider(self._untrained, embedding, inner, click, mask)
+            return doubtful
+        return reconsider(self._untrained, embedding, inner, click, doubtful)
 
 
 @dataclass(frozen=True)
@@ -145,7 +144,7 @@ class PreparedForClicks:
                     after, score = self._decode(logits, points[:n])
                     if score < DOUBTFUL and point.positive and not (logits > 0).any():
                         after, score = self.tool.reconsider(
-                            self.embedding, self.frame.inner, point, after, score
+                            self.embedding, self.frame.inner, point, (after, score)
                         )
                     logits, asked = merge(logits, after, point), True
             if not asked and prior is not None and prior.logits is None:

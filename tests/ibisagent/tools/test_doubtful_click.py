@@ -10,9 +10,9 @@ import pytest
 from ibisagent.actions import Click
 from ibisagent.tools import litemedsam
 from ibisagent.tools.base import RGB
-from ibisagent.tools.click_consistency import Point
+from ibisagent.tools.click_consistency import Logits, Point
 from ibisagent.tools.click_prompt import blank
-from ibisagent.tools.doubtful_click import reconsider
+from ibisagent.tools.doubtful_click import DOUBTFUL, reconsider
 from ibisagent.tools.litemedsam import LiteMedSAM
 from ibisagent.tools.litemedsam_net import SIDE, LiteMedSAMNet
 
@@ -20,12 +20,30 @@ Picture = Callable[[int, int], RGB]
 
 
 def test_boxes_find_the_large_even_disc(picture: Picture) -> None:
-    net, rgb = LiteMedSAMNet("cpu"), picture(SIDE, SIDE)
-    middle = Point(SIDE // 2, SIDE // 2, True)
-    logits, plausibility = reconsider(net, net.embed(rgb), (SIDE, SIDE), middle, blank(SIDE))
-    found, truth = logits > 0, rgb[..., 0] > 100
+    rgb = picture(320, 320)[32:288, 32:288]
+    (logits, plausibility), truth = _reconsidered(rgb), rgb[..., 0] > 100
+    found = logits > 0
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.9
-    assert 0 <= plausibility <= 1
+    assert plausibility > DOUBTFUL
+
+
+def test_boxes_do_not_answer_with_a_small_mask(picture: Picture) -> None:
+    logits, score = _reconsidered(picture(SIDE, SIDE))  # its disc covers 0.09
+    assert score == 0.1
+    assert not (logits > 0).any()
+
+
+def test_a_less_plausible_mask_is_not_taken(picture: Picture) -> None:
+    logits, score = _reconsidered(picture(320, 320)[32:288, 32:288], 0.99)
+    assert score == 0.99
+    assert not (logits > 0).any()
+
+
+def _reconsidered(rgb: RGB, score: float = 0.1) -> tuple[Logits, float]:
+    """The second opinion on an empty mask, clicked in the middle."""
+    net, (height, width) = LiteMedSAMNet("cpu"), rgb.shape[:2]
+    middle = Point(width // 2, height // 2, True)
+    return reconsider(net, net.embed(rgb), (height, width), middle, (blank(SIDE), score))
 
 
 def test_only_doubtful_first_masks_are_reconsidered(

@@ -55,7 +55,7 @@ def test_written_weights_do_in_the_tool_what_they_did_in_training(
     expected, score = tool.decode(embedding, blank(SIDE), clicks)
     assert np.allclose(logits[0], expected, atol=1e-3)
     assert float(quality.clamp(0, 1)) == pytest.approx(score, abs=1e-4)
-    assert tool.reconsider(embedding, (SIDE, SIDE), clicks[0], expected, 0.1)[1] == 0.1
+    assert tool.reconsider(embedding, (SIDE, SIDE), clicks[0], (expected, 0.1))[1] == 0.1
 
 
 def test_float16_is_near_enough(model: ClickModel, image: Tensor, tmp_path: Path) -> None:
