@@ -37,9 +37,12 @@ demo: $(STAMP) ## prompt in, clicks and mask out, through a real server; IMAGE=f
 	$(BIN)/python demo/run.py --out demo_out $(if $(IMAGE),--image "$(IMAGE)") \
 		$(if $(PROMPT),--prompt "$$PROMPT")
 
+# One process a core, each with some 3 GB: its own models, and servers that it starts.
+PROCESSES := --numprocesses=auto --maxprocesses=4 --dist=loadfile
+
 .PHONY: test
 test: $(STAMP) ## fast tests, with coverage; PYTEST_ARGS="-k name"
-	$(BIN)/python -m pytest --cov -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --cov -m "not slow" $(PROCESSES) $(PYTEST_ARGS)
 
 .PHONY: test-slow
 test-slow: $(STAMP) ## the tests that take longer than 20 s each
