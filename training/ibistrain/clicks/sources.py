@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ibisagent.tools.litemedsam_net import LiteMedSAMNet
 from ibistrain.batches.gallery import Gallery
-from ibistrain.clicks.kept_file import read_kept, write_kept
+from ibistrain.clicks.kept_file import kept_settings, read_kept, write_kept
 from ibistrain.clicks.regions import embedded, regions_in
 from ibistrain.clicks.squares import Squares, draw_squares
 
@@ -110,16 +110,18 @@ def keep(
         seed: Of the poses.
 
     Raises:
-        InvalidRequest: A file in the folder is damaged, or of another corpus.
+        InvalidRequest: A file in the folder is damaged, of another corpus, or made with other
+            boxes or another seed.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    settings = kept_settings(boxes, seed)
     parts = []
     for number in track(range(-(-count // AT_ONCE)), description="Embedding", transient=True):
         path = folder / f"{number:05d}.safetensors"
         if not path.is_file():
             generator = torch.Generator(gallery.device).manual_seed(seed * 1_000_003 + number)
-            write_kept(path, _embedded_part(net, gallery, boxes, generator), gallery)
-        parts.append(read_kept(path, [*_SQUARES, "numbers", "embeddings"], gallery))
+            write_kept(path, _embedded_part(net, gallery, boxes, generator), gallery, settings)
+        parts.append(read_kept(path, [*_SQUARES, "numbers", "embeddings"], gallery, settings))
     joined = {name: torch.cat([part[name] for part in parts])[:count] for name in parts[0]}
     numbers, embeddings = joined.pop("numbers"), joined.pop("embeddings")
     return Kept(gallery, numbers, Squares(**joined), embeddings)

@@ -19,7 +19,7 @@ from ibistrain.batches.gallery import Gallery
 from ibistrain.batches.numbers import Numbers, number_of
 from ibistrain.clicks.click_model import ClickModel
 from ibistrain.clicks.click_trainer import ClickConfig, ClickTrainer
-from ibistrain.clicks.kept_file import read_kept, write_kept
+from ibistrain.clicks.kept_file import kept_settings, read_kept, write_kept
 from ibistrain.clicks.regions import find_regions
 from ibistrain.clicks.sources import Anew, Source, keep
 from ibistrain.labelled_picture import LabelledPicture
@@ -103,11 +103,12 @@ def _source(out: Path, net: LiteMedSAMNet, gallery: Gallery, config: ClickConfig
 
 def _regions(path: Path, net: LiteMedSAMNet, gallery: Gallery, config: ClickConfig) -> Tensor:
     """Unlabelled regions, kept for a run that is continued."""
+    settings = kept_settings(config.boxes, config.seed)
     if path.is_file():
-        return read_kept(path, ["regions"], gallery)["regions"]
+        return read_kept(path, ["regions"], gallery, settings)["regions"]
     generator = torch.Generator(gallery.device).manual_seed(config.seed)
     regions = find_regions(net, gallery, config.boxes, generator)
-    write_kept(path, {"regions": regions}, gallery)
+    write_kept(path, {"regions": regions}, gallery, settings)
     return regions
 
 
