@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -45,9 +46,9 @@ class LiteMedSAM(EmbedsAhead):
     """
 
     def __init__(self, device: str = "auto", weights: Path = EMBEDDED) -> None:
-        self._name = "clicks-4" if weights == EMBEDDED else weights.stem
         self._net = net = LiteMedSAMNet(device)
         tuned = read_click_weights(weights, net.prompt_encoder, net.mask_decoder, net.image_encoder)
+        self._name = "clicks-4" if weights == EMBEDDED else f"{weights.stem}@{_digest(weights)}"
         net.image_encoder = folded(net.image_encoder)
         # An untrained decoder does not understand a tuned encoder.
         self._untrained = None if tuned else LiteMedSAMNet(device, net)
@@ -55,7 +56,11 @@ class LiteMedSAM(EmbedsAhead):
 
     @property
     def name(self) -> str:
-        """Model, and which weights follow clicks."""
+        """Model, and which weights follow clicks: of one's own, the file and a digest of it.
+
+        Every run of ``ibistrain tool`` gives its file the same name, and an evaluation goes on
+        only with the tool that it was begun with.
+        """
         return f"litemedsam:{self._name}"
 
     def set_image(self, rgb: RGB) -> PreparedForClicks:
@@ -181,6 +186,11 @@ class PreparedForClicks:
         points = [Point(*click.to_pixel(*self.frame.size), click.positive) for click in clicks]
         full = obey(self.frame.to_image(inner), _effective(points))
         return Segmentation(full > 0, score, inner)
+
+
+def _digest(file: Path) -> str:
+    """Eight hexadecimal digits that change with the file."""
+    return sha256(file.read_bytes()).hexdigest()[:8]
 
 
 def _effective(points: Sequence[Point]) -> list[Point]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -133,10 +134,11 @@ def test_weights_of_ones_own_are_used_and_named(
     mine, weaker = tmp_path / "mine.safetensors", tmp_path / "weaker.safetensors"
     save_file(weights, mine)
     save_file({name: value / 2 for name, value in weights.items()}, weaker)
-    prepared = embedded.set_image(picture(60, 80))
+    prepared = embedded.set_image(picture(64, 64))
     expected = prepared.segment(CLICKS[:1])
     tool, other = (load_tool(f"litemedsam:{path}", "cpu") for path in (mine, weaker))
-    assert tool.name == "litemedsam:mine"
+    assert tool.name == f"litemedsam:mine@{sha256(mine.read_bytes()).hexdigest()[:8]}"
+    assert other.name.startswith("litemedsam:weaker@")
     assert isinstance(tool, LiteMedSAM)
     assert isinstance(other, LiteMedSAM)
     found = replace(prepared, tool=tool).segment(CLICKS[:1])  # the encoder is the same
