@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
@@ -36,6 +37,18 @@ def test_convolutions_with_statistics_of_their_own_are_folded_one_by_one() -> No
     net.eval()
     image = torch.randn(2, 3, 12, 12)
     assert torch.allclose(folded(net)(image), net(image), atol=1e-5)
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_activations_are_the_same_and_take_no_memory(approximate: str) -> None:
+    net = nn.Sequential(nn.Identity(), nn.GELU(approximate))
+    values = torch.linspace(-5, 5, 1001)
+    expected = net(values)
+    with torch.inference_mode():
+        found = folded(net)(values)
+    assert torch.equal(found, expected)
+    assert found.data_ptr() == values.data_ptr()
+    assert isinstance(net[1], nn.GELU)
 
 
 def test_a_norm_that_follows_no_convolution_stays() -> None:
