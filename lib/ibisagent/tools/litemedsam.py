@@ -48,7 +48,8 @@ class LiteMedSAM(EmbedsAhead):
     def __init__(self, device: str = "auto", weights: Path = EMBEDDED) -> None:
         self._net = net = LiteMedSAMNet(device)
         tuned = read_click_weights(weights, net.prompt_encoder, net.mask_decoder, net.image_encoder)
-        self._name = "clicks-4" if weights == EMBEDDED else f"{weights.stem}@{_digest(weights)}"
+        # A new number for all that changes masks: weights, or when boxes are asked.
+        self._name = "clicks-5" if weights == EMBEDDED else f"{weights.stem}@{_digest(weights)}"
         net.image_encoder = folded(net.image_encoder)
         # An untrained decoder does not understand a tuned encoder.
         self._untrained = None if tuned else LiteMedSAMNet(device, net)
