@@ -18,7 +18,7 @@ from ibisagent.tools.click_consistency import Logits, Point
 from ibisagent.tools.litemedsam_net import LiteMedSAMNet
 from ibisagent.tools.mask_choice import Candidate, choose, stability
 
-DOUBTFUL = 0.45
+DOUBTFUL = 0.35
 """Predicted IoU below which a first mask is reconsidered."""
 LARGE = 0.1
 """Share of the picture that a mask from boxes must cover to be taken."""
