@@ -2,9 +2,9 @@
 
 Where the decoder that follows clicks predicts a bad mask, the one that follows boxes is asked as
 well: with squares of many sizes around the click, of whose masks `mask_choice` takes the most
-plausible. That helps in large even regions, where a click says little; of what is small, it makes
-worse masks than those that it would replace, so it may answer only with large ones, and only
-where these are more plausible.
+plausible. That helps in large even regions, of which the first mask covers a part only. Elsewhere
+it mostly makes worse masks than those that it would replace, so it may answer only with large
+ones that are more plausible, and not with something quite different.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ DOUBTFUL = 0.35
 """Predicted IoU below which a first mask is reconsidered."""
 LARGE = 0.1
 """Share of the picture that a mask from boxes must cover to be taken."""
+GROWTH = 5.0
+"""Times the area of the doubtful mask that it may cover at most."""
 BATCH = 4
 """Boxes decoded at once. On a processor larger batches are slower: their tensors leave the
 caches."""
@@ -36,7 +38,7 @@ def reconsider(
 ) -> tuple[Logits, float]:
     """The most plausible of the masks that boxes give, and its plausibility in [0, 1].
 
-    It is taken where it is `LARGE` and more plausible than the doubtful one.
+    It is taken where it is `LARGE`, within `GROWTH`, and more plausible than the doubtful one.
 
     Args:
         net: With its own weights, which follow boxes.
@@ -56,7 +58,8 @@ def reconsider(
     nothing = np.zeros(inner, dtype=bool)
     best, plausibility = choose(candidates, nothing, click)
     mask, score = doubtful
-    if (best > 0).mean() < LARGE or plausibility <= score:
+    area, before = ((one > 0).mean() for one in (best, mask[:height, :width]))
+    if not LARGE <= area <= GROWTH * before or plausibility <= score:
         return doubtful
     square: NDArray[np.float32] = mask.copy()
     square[:height, :width] = best

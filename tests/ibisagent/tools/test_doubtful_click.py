@@ -17,33 +17,52 @@ from ibisagent.tools.litemedsam import LiteMedSAM
 from ibisagent.tools.litemedsam_net import SIDE, LiteMedSAMNet
 
 Picture = Callable[[int, int], RGB]
+SCORE = 0.1
 
 
 def test_boxes_find_the_large_even_disc(picture: Picture) -> None:
-    rgb = picture(320, 320)[32:288, 32:288]
-    (logits, plausibility), truth = _reconsidered(rgb), rgb[..., 0] > 100
+    rgb = _close(picture)
+    (logits, plausibility), truth = _reconsidered(rgb, 0.05), rgb[..., 0] > 100
     found = logits > 0
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.9
     assert plausibility > DOUBTFUL
 
 
 def test_boxes_do_not_answer_with_a_small_mask(picture: Picture) -> None:
-    logits, score = _reconsidered(picture(SIDE, SIDE))  # its disc covers 0.09
-    assert score == 0.1
-    assert not (logits > 0).any()
+    _, score = _reconsidered(picture(SIDE, SIDE), 0.05)  # its disc covers 0.09
+    assert score == SCORE
 
 
 def test_a_less_plausible_mask_is_not_taken(picture: Picture) -> None:
-    logits, score = _reconsidered(picture(320, 320)[32:288, 32:288], 0.99)
+    _, score = _reconsidered(_close(picture), 0.05, 0.99)
     assert score == 0.99
-    assert not (logits > 0).any()
 
 
-def _reconsidered(rgb: RGB, score: float = 0.1) -> tuple[Logits, float]:
-    """The second opinion on an empty mask, clicked in the middle."""
+@pytest.mark.parametrize("covered", [0.0, 0.01])
+def test_a_mask_many_times_as_large_is_something_else(picture: Picture, covered: float) -> None:
+    logits, score = _reconsidered(_close(picture), covered)
+    assert score == SCORE
+    assert (logits > 0).mean() == pytest.approx(covered, rel=0.1)
+
+
+def _close(picture: Picture) -> RGB:
+    """A disc that covers 0.14 of its picture."""
+    return picture(320, 320)[32:288, 32:288]
+
+
+def _reconsidered(rgb: RGB, covered: float, score: float = SCORE) -> tuple[Logits, float]:
+    """The second opinion on a square in the middle, clicked there.
+
+    Args:
+        rgb: The picture.
+        covered: Share of it that the square covers.
+        score: Of the square.
+    """
     net, (height, width) = LiteMedSAMNet("cpu"), rgb.shape[:2]
+    mask, half = blank(SIDE), round(SIDE * covered**0.5 / 2)
+    mask[SIDE // 2 - half : SIDE // 2 + half, SIDE // 2 - half : SIDE // 2 + half] = 5
     middle = Point(width // 2, height // 2, True)
-    return reconsider(net, net.embed(rgb), (height, width), middle, (blank(SIDE), score))
+    return reconsider(net, net.embed(rgb), (height, width), middle, (mask, score))
 
 
 def test_only_doubtful_first_masks_are_reconsidered(
