@@ -132,8 +132,8 @@ def test_machine_path_is_found(before: str, folder: str) -> None:
     [
         "../shared/data",
         "https" + "://example.org/home/page",
-        "{folder}/tmp/x",
-        "$OUT/tmp/x",
+        "{folder}" + "/tmp" + "/x",
+        "$OUT" + "/tmp" + "/x",
         "a/work/b",
     ],
 )
