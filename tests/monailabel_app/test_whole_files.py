@@ -3,8 +3,9 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -100,16 +101,53 @@ def test_label_of_an_unknown_image(studies: Path, upload: Path) -> None:
 
 
 def test_what_another_process_writes_is_seen(studies: Path, upload: Path) -> None:
+    with watched(studies) as watching:
+        opened(studies).save_label("ct", str(upload), "final", {"model": "m"})
+        wait_until(lambda: watching.get_label_info("ct", "final").get("model") == "m")
+
+
+def test_folder_that_cannot_be_read_for_a_while(studies: Path) -> None:
+    with watched(studies) as watching:
+        (studies / "labels").rename(studies / "away")
+        (studies / "mr.nii.gz").write_bytes(b"x")
+        time.sleep(1)
+        (studies / "away").rename(studies / "labels")
+        (studies / "us.nii.gz").write_bytes(b"x")
+        wait_until(lambda: {"mr", "us"} <= set(watching.list_images()))
+
+
+def test_threads_and_processes_in_one_folder(studies: Path, upload: Path) -> None:
+    for number in range(40):
+        (studies / f"{number}.nii.gz").write_bytes(b"x")
+    ours, other = opened(studies), opened(studies)
+    names = [(store, f"{at}-{n}") for n in range(8) for at, store in enumerate((ours, ours, other))]
+
+    def upload_and_read(task: tuple[WholeFiles, str]) -> list[bool]:
+        store, name = task
+        store.add_image(name, str(upload), {"by": name})
+        store.save_label(name, str(upload), "final", {"model": name})
+        store.refresh()
+        return ["39" in store.list_images() and bool(store.status()) for _ in range(200)]
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(all(seen) for seen in threads.map(upload_and_read, names))
+    kept = opened(studies)
+    assert all(kept.get_image_info(name)["by"] == name for _, name in names)
+    assert all(kept.get_label_info(name, "final")["model"] == name for _, name in names)
+
+
+@contextmanager
+def watched(studies: Path) -> Iterator[WholeFiles]:
     watching = opened(studies, auto_reload=True)
     try:
-        opened(studies).save_label("ct", str(upload), "final", {"model": "m"})
-        seen = threading.Event()
-        for _ in range(100):
-            if watching.get_label_info("ct", "final").get("model") == "m":
-                seen.set()
-                break
-            seen.wait(0.1)
-        assert seen.is_set()
+        yield watching
     finally:
         watching._observer.stop()
         watching._observer.join()
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    patience = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < patience
+        time.sleep(0.05)
