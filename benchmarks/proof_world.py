@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from benchmarks.growing_tool import GrowingTool
 from benchmarks.phantoms import ORGANS, PLAIN, SIDE, Scanner, write_set
-from ibisagent.episode import Episode, Limits, StopReason, run
+from ibisagent.episode import BY_ITSELF, Episode, Limits, run
 from ibisagent.metrics import dice, entity_f1
 from ibisagent.policies.base import Policy
 from ibisagent.policies.local import LocalPolicy
@@ -315,14 +315,13 @@ def outcome(episodes: Sequence[Episode], tasks: Sequence[Task], weights: RewardW
     judged = judge(episodes, tasks, weights)
     pairs = [(e.segmentation.mask, t.truth) for e, t in zip(episodes, tasks, strict=True)]
     present = [(e, t) for e, t in zip(episodes, tasks, strict=True) if t.truth.any()]
-    stopped = (StopReason.TERMINATED, StopReason.NOT_PRESENT)
     return Outcome(
         iou=judged.iou,
         dice=fmean(dice(mask, truth) for mask, truth in pairs),
         f1=entity_f1(pairs),
         turns=judged.turns,
         good_stops=judged.good_stops,
-        stops=fmean(episode.stop in stopped for episode in episodes),
+        stops=fmean(episode.stop in BY_ITSELF for episode in episodes),
         right_clicks=judged.right_clicks,
         first_click_hits=fmean(_hits(episode, task) for episode, task in present),
     )

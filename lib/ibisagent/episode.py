@@ -39,6 +39,10 @@ class StopReason(str, Enum):
     CANCELLED = "cancelled"
 
 
+BY_ITSELF = frozenset((StopReason.TERMINATED, StopReason.NOT_PRESENT))
+"""Where the agent ended the episode, and nothing and nobody else."""
+
+
 class Author(str, Enum):
     """Who took a step."""
 

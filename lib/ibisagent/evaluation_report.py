@@ -12,13 +12,11 @@ from statistics import fmean
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ibisagent.episode import StopReason
+from ibisagent.episode import BY_ITSELF
 from ibisagent.evaluation_folder import EvaluationFolder, Row
 
 F1_IOU = 0.5
 """IoU from which a mask counts as found."""
-
-_BY_ITSELF = (StopReason.TERMINATED, StopReason.NOT_PRESENT)
 
 
 class Means(BaseModel):
@@ -203,7 +201,7 @@ def _means(rows: Sequence[Row]) -> Means:
         iou=fmean(row.iou for row in present),
         f1=f1(rows),
         turns=turns / len(present),
-        stopped=fmean(row.stop in _BY_ITSELF for row in present),
+        stopped=fmean(row.stop in BY_ITSELF for row in present),
         seconds=sum(row.seconds for row in present) / max(turns, 1),
     )
 
@@ -218,7 +216,7 @@ def _mean_of(means: Sequence[Means], rows: Iterable[Row]) -> Means:
 
 def _absent(rows: Iterable[Row]) -> Absent:
     absent = [row for row in rows if not row.present]
-    right = [row.stop in _BY_ITSELF and not row.marked for row in absent]
+    right = [row.stop in BY_ITSELF and not row.marked for row in absent]
     return Absent(n=len(absent), recognised=fmean(right) if right else None)
 
 

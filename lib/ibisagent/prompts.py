@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -39,6 +39,9 @@ class PromptProfile(BaseModel):
     overlay_alpha: float = Field(default=0.4, gt=0.0, le=1.0)
     history: bool = False
     """Whether earlier turns (pictures and replies) are shown again; off in published weights."""
+    wording: Literal["short", "varied"] = "varied"
+    """Words of the replies that a checkpoint has learnt, or is to learn: those of
+    `ibisagent.policies.wording`. A small model that is taught in others forgets its own."""
     targets: tuple[str, ...] = ()
     """Names the checkpoint has learnt; empty for a model that takes any text."""
     aliases: dict[str, tuple[str, ...]] = {}

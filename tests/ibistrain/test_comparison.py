@@ -157,6 +157,15 @@ def test_marking_what_is_not_there_is_held_against_it():
     assert comparison.objections() == ["Absent targets are recognised less often (-1.00)."]
 
 
+def test_to_go_on_without_an_end_is_held_against_it():
+    endless = [
+        one.model_copy(update={"stop": StopReason.REPEATED_ACTION}) for one in rows([0.6] * 4)
+    ]
+    comparison = compare_rows(rows([0.4] * 4), endless)
+    assert comparison.objections() == ["It ends by itself less often (-1.00)."]
+    assert comparison.better(Rule(stop_margin=1))
+
+
 def test_a_question_that_a_model_refuses_counts_as_missed():
     refused = [row("s0", dice=0.8), row("s1", known=False, stop=None, turns=0)]
     comparison = compare_rows(refused, rows([0.8, 0.6]))

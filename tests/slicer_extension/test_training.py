@@ -21,8 +21,8 @@ REPORT = {
     "stage": "done",
     "percent": 100.0,
     "seconds_left": None,
-    "before": {"dice": 0.52, "turns": 4.1},
-    "after": {"dice": 0.61, "turns": 3.2},
+    "before": {"dice": 0.52, "hit": 0.6, "turns": 4.1, "stops": 0.7, "absent": 0.4},
+    "after": {"dice": 0.61, "hit": 0.7, "turns": 3.2, "stops": 0.9, "absent": 0.6},
     "released": True,
     "reason": "The new model is better and in use.",
     "curve": [
@@ -76,6 +76,7 @@ def test_the_section_shows_model_figures_and_curve(connected: Module) -> None:
     assert ui.trainingStatusLabel.text == "The new model is better and in use."
     assert shown(ui.curveLabel)
     assert shown(ui.comparisonLabel)
+    assert ui.comparisonLabel.pixmap.height() == 24 + 36 * len(REPORT["after"])  # all are shown
     assert ui.startTrainingButton.enabled
     assert not ui.stopTrainingButton.enabled
 

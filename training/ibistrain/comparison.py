@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ibisagent.episode import StopReason
+from ibisagent.episode import BY_ITSELF
 from ibisagent.errors import InvalidRequest
 from ibisagent.evaluation_folder import Row
 from ibistrain.bootstrap import Interval, draws, means_over_labels
@@ -23,14 +23,18 @@ class Rule(BaseModel):
     """When the new model is better.
 
     Its mean Dice is higher by more than `gain`; the lower end of the difference's interval is
-    above ``-margin``, so that luck with a few subjects is not enough; absent targets are not
-    recognised less often by more than `absent_margin`; and there are subjects enough to tell.
+    above ``-margin``, so that luck with a few subjects is not enough; it does not end by itself,
+    nor recognise absent targets, less often by more than `stop_margin` and `absent_margin`; and
+    there are subjects enough to tell.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     gain: float = Field(default=0.0, ge=0, description="Mean Dice must rise by more than this.")
     margin: float = Field(default=0.01, ge=0, description="Loss of Dice that may not be likely.")
+    stop_margin: float = Field(
+        default=0.10, ge=0, description="Most that the share of episodes it ends itself may fall."
+    )
     absent_margin: float = Field(
         default=0.10, ge=0, description="Most that the share of recognised absences may fall."
     )
@@ -59,6 +63,9 @@ class Comparison(BaseModel):
     dice: Change
     hit: Change = Field(description="Share of first clicks that are on the label.")
     turns: Change | None = Field(description="Of the questions that neither model refused.")
+    stops: Change | None = Field(
+        description="Share of those questions' episodes that the model ended by itself."
+    )
     absent: Change | None = Field(description="Share of absent labels recognised; None if none.")
 
     def better(self, rule: Rule | None = None) -> bool:
@@ -76,6 +83,8 @@ class Comparison(BaseModel):
             found.append(f"Mean Dice changed by {gain:+.3f}; more than {rule.gain:+.3f} needed.")
         if not low > -rule.margin:
             found.append(f"The loss may be {low:+.3f} Dice; at worst {-rule.margin:+.3f} allowed.")
+        if self.stops is not None and self.stops.difference.mean < -rule.stop_margin:
+            found.append(f"It ends by itself less often ({self.stops.difference.mean:+.2f}).")
         if self.absent is not None and self.absent.difference.mean < -rule.absent_margin:
             fall = self.absent.difference.mean
             found.append(f"Absent targets are recognised less often ({fall:+.2f}).")
@@ -95,6 +104,7 @@ class Comparison(BaseModel):
             "Dice": self.dice,
             "first click hits": self.hit,
             "turns": self.turns,
+            "ends by itself": self.stops,
             "absent recognised": self.absent,
         }
         return {name: change for name, change in all_of_them.items() if change is not None}
@@ -152,6 +162,7 @@ def compare_rows(before: Sequence[Row], after: Sequence[Row], seed: int = 0) -> 
         dice=_change(present, lambda row: row.dice, seed),
         hit=_change(present, lambda row: float(row.hit), seed),
         turns=_change(asked, lambda row: float(row.turns), seed) if asked else None,
+        stops=_change(asked, lambda row: float(row.stop in BY_ITSELF), seed) if asked else None,
         absent=_change(absent, _recognised, seed) if absent else None,
     )
 
@@ -172,8 +183,7 @@ def _pairs(before: Sequence[Row], after: Sequence[Row]) -> list[Pair]:
 
 
 def _recognised(row: Row) -> float:
-    by_itself = row.stop in (StopReason.TERMINATED, StopReason.NOT_PRESENT)
-    return float(row.known and by_itself and not row.marked)
+    return float(row.known and row.stop in BY_ITSELF and not row.marked)
 
 
 def _subject(row: Row) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from itertools import groupby
 from statistics import fmean
 from typing import Any
 
-from ibisagent.episode import Episode, StopReason
+from ibisagent.episode import BY_ITSELF, Episode
 from ibisagent.tools.base import Mask
 from ibistrain.judging import moves_of
 from ibistrain.rewards import Move, RewardWeights, Scores, action_value, score
@@ -75,7 +75,7 @@ class EpisodeReward:
         if move.clicks == 1 and truth.any() and not move.mask.any():
             figures["episode/first_click_hit"] = float(move.after > 0)
         if move.ended:
-            stopped = episode.stop in (StopReason.TERMINATED, StopReason.NOT_PRESENT)
+            stopped = episode.stop in BY_ITSELF
             good = stopped and move.after >= self._weights.good
             figures["episode/turns"] = float(move.clicks)
             figures["episode/iou"] = move.after

@@ -8,7 +8,7 @@ from random import Random
 from statistics import fmean
 
 from ibisagent.actions import Click, Reply
-from ibisagent.episode import Episode, Limits, StopReason, run
+from ibisagent.episode import BY_ITSELF, Episode, Limits, run
 from ibisagent.policies.base import Policy
 from ibisagent.prompts import PromptProfile
 from ibisagent.tools.base import Segmentation, SegmentationTool
@@ -76,8 +76,7 @@ def judge(episodes: Sequence[Episode], tasks: Sequence[Task], weights: RewardWei
         (episode, task.truth, list(moves_of(episode, task.truth)))
         for episode, task in zip(episodes, tasks, strict=True)
     ]
-    stopped = (StopReason.TERMINATED, StopReason.NOT_PRESENT)
-    good = [e.stop in stopped and m[-1].after >= weights.good for e, _, m in played]
+    good = [e.stop in BY_ITSELF and m[-1].after >= weights.good for e, _, m in played]
     placed = [
         click_reward(move.reply.action, move.mask, truth) == 0
         for _, truth, moves in played

@@ -116,8 +116,9 @@ def _manifest(root: Path, image: str) -> dict[str, object]:
 def _verdict(comparison: Comparison, rule: Rule) -> str:
     stated = (
         f"The rule: mean Dice rises by more than {rule.gain:g}, the lower end of the difference's "
-        f"interval is above {-rule.margin:g}, absent targets are not recognised less often by more "
-        f"than {rule.absent_margin:g}, and at least {rule.subjects} subjects were held back."
+        f"interval is above {-rule.margin:g}, it does not end by itself less often by more than "
+        f"{rule.stop_margin:g}, absent targets are not recognised less often by more than "
+        f"{rule.absent_margin:g}, and at least {rule.subjects} subjects were held back."
     )
     objections = comparison.objections(rule)
     return " ".join(["No.", *objections, stated]) if objections else f"Yes. {stated}"

@@ -14,8 +14,7 @@ from random import Random
 
 import numpy as np
 
-from ibisagent.policies import wording as words
-from ibisagent.policies.wording import SHORT, Texts, Wording
+from ibisagent.policies.wording import ANSWER_ABSENT, ANSWER_DONE, SHORT, Texts, Wording
 from ibisagent.tools.base import Mask
 
 SMALL, LARGE = 0.01, 0.10
@@ -123,62 +122,64 @@ def absent_thought(target: str, rng: Random, wording: Wording = SHORT) -> str:
     return _say(wording.absent, Facts(target, "", ""), rng)
 
 
-def hasty_thought(target: str, rng: Random, positive: bool) -> str:
+def hasty_thought(target: str, positive: bool, rng: Random, wording: Wording = SHORT) -> str:
     """Someone is about to place a point wrongly."""
-    return _say(words.HASTY if positive else words.HASTY_CUT, Facts(target, "", ""), rng)
+    texts = wording.hasty if positive else wording.hasty_cut
+    return _say(texts, Facts(target, "", ""), rng)
 
 
-def noticed_thought(facts: Facts, rng: Random, positive: bool) -> str:
+def noticed_thought(facts: Facts, positive: bool, rng: Random, wording: Wording = SHORT) -> str:
     """The last point was wrong; the facts are those of what it spoilt.
 
     Args:
         facts: Of what was added or taken away by mistake.
-        rng: Draws the words.
         positive: Whether the wrong point was positive.
+        rng: Draws the words.
+        wording: The choice of words.
     """
-    return _say(words.OUTSIDE if positive else words.INSIDE, facts, rng)
+    return _say(wording.outside if positive else wording.inside, facts, rng)
 
 
-def discarded_thought(facts: Facts, rng: Random, positive: bool) -> str:
+def discarded_thought(facts: Facts, positive: bool, rng: Random, wording: Wording = SHORT) -> str:
     """The user's starting mask is not the target, whose facts these are.
 
     Args:
         facts: Of the target.
-        rng: Draws the words.
         positive: Whether the next point is positive, on the target, or takes the mask away.
+        rng: Draws the words.
+        wording: The choice of words.
     """
-    actions = ("I click on it.", "I begin there.") if positive else ("I take the mask away first.",)
-    return _say((*words.GIVEN_WRONG, actions), facts, rng)
+    return _say(wording.given_wrong if positive else wording.given_wrong_cut, facts, rng)
 
 
-def discarded_absent_thought(facts: Facts, rng: Random) -> str:
+def discarded_absent_thought(facts: Facts, rng: Random, wording: Wording = SHORT) -> str:
     """There is a starting mask, whose facts these are, but no target."""
-    return _say(words.GIVEN_ABSENT, facts, rng)
+    return _say(wording.given_absent, facts, rng)
 
 
-def enough_thought(facts: Facts, rng: Random) -> str:
+def enough_thought(facts: Facts, rng: Random, wording: Wording = SHORT) -> str:
     """The mask is not perfect, but points do not make it better."""
-    return _say(words.ENOUGH, facts, rng)
+    return _say(wording.enough, facts, rng)
 
 
 def answer(facts: Facts) -> str:
     """Closing sentence for a target that was segmented."""
-    return _fill(words.ANSWER_DONE, facts)
+    return _fill(ANSWER_DONE, facts)
 
 
 def absent_answer(target: str) -> str:
     """Closing sentence for a target that is not there."""
-    return _fill(words.ANSWER_ABSENT, Facts(target, "", ""))
+    return _fill(ANSWER_ABSENT, Facts(target, "", ""))
 
 
-def yes_answer(facts: Facts, rng: Random) -> str:
+def yes_answer(facts: Facts, rng: Random, wording: Wording = SHORT) -> str:
     """Answer to whether the target is there, which it is."""
-    return _say(words.ANSWER_YES, facts, rng)
+    return _say(wording.yes, facts, rng)
 
 
-def no_answer(target: str, rng: Random) -> str:
+def no_answer(target: str, rng: Random, wording: Wording = SHORT) -> str:
     """Answer to whether the target is there, which it is not."""
-    return _say(words.ANSWER_NO, Facts(target, "", ""), rng)
+    return _say(wording.no, Facts(target, "", ""), rng)
 
 
 def _say(texts: Texts, facts: Facts, rng: Random) -> str:

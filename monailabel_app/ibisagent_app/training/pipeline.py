@@ -185,8 +185,8 @@ class _Training:
         evaluation, rows = evaluate([folder.manifest], settings, agent, out, self._tick)
         report = write_report(evaluation, rows, f"trainer {self.plan.task}", machine_facts())
         if report.mean is not None:
-            names = ("dice", "iou", "hit", "turns")
-            figures = {name: getattr(report.mean, name) for name in names}
+            names = {"dice": "dice", "hit": "hit", "turns": "turns", "stops": "stopped"}
+            figures = {name: getattr(report.mean, field) for name, field in names.items()}
             self.reporter.figures(**{stage: figures})
         del agent
         _free_device()
@@ -265,7 +265,7 @@ class _Training:
     ) -> None:
         """Release the model if it is better, and say why or why not."""
         changes = {"dice": comparison.dice, "hit": comparison.hit, "turns": comparison.turns}
-        changes["absent"] = comparison.absent
+        changes |= {"stops": comparison.stops, "absent": comparison.absent}
         found = {name: change for name, change in changes.items() if change is not None}
         self.reporter.figures(
             before={name: change.before.mean for name, change in found.items()},

@@ -13,9 +13,17 @@ WIDTH, HEIGHT = 400, 130
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 20, 22
 _BEFORE, _AFTER, _LINE, _GRID = "#9aa7b4", "#1b7a2b", "#1f5fa8", "#c8ccd0"
 
-HIGHER_IS_BETTER = ("dice", "iou", "first_click_hit", "stops", "f1", "nsd")
-SHOWN = ("dice", "iou", "first_click_hit", "first_hit", "turns")
-"""Figures that the before/after picture shows, in this order, where the server gives them."""
+SHOWN = {
+    "dice": "Dice",
+    "hit": "first click hits",
+    "turns": "turns",
+    "stops": "ends by itself",
+    "absent": "absent recognised",
+}
+"""Figures that the before/after picture shows, in this order, where the server gives them, and
+what they are called. All but the turns are shares of 1."""
+_BARS = 136
+"""Left end of the bars."""
 
 
 def curve(points: Sequence[Point], colour: qt.QColor, width: int = WIDTH) -> qt.QPixmap | None:
@@ -67,12 +75,12 @@ def comparison(
     for number, name in enumerate(names):
         top = 26 + row * number
         painter.setPen(colour)
-        painter.drawText(4, top + 18, name.replace("_", " "))
-        largest = max(before[name], after[name], 1.0 if name in HIGHER_IS_BETTER else 1e-9)
+        painter.drawText(4, top + 18, SHOWN[name])
+        largest = max(before[name], after[name], 1e-9 if name == "turns" else 1.0)
         for offset, value, shade in ((0, before[name], _BEFORE), (14, after[name], _AFTER)):
-            length = int((width - 170) * max(value, 0.0) / largest)
-            painter.fillRect(110, top + offset, max(length, 1), 11, qt.QColor(shade))
-            painter.drawText(116 + length, top + offset + 10, f"{value:.2f}")
+            length = int((width - _BARS - 60) * max(value, 0.0) / largest)
+            painter.fillRect(_BARS, top + offset, max(length, 1), 11, qt.QColor(shade))
+            painter.drawText(_BARS + 6 + length, top + offset + 10, f"{value:.2f}")
     painter.end()
     return picture
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import product
 from random import Random
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from ibisagent.actions import Click, Reply, Terminate, format_reply, parse
 from ibisagent.policies import narration
 from ibisagent.policies.narration import Facts, place
-from ibisagent.policies.wording import SHORT, VARIED
+from ibisagent.policies.wording import SHORT, VARIED, WORDINGS
 
 unhurried = settings(deadline=None)  # wall time says more of the machine than of the code
 
@@ -43,14 +44,13 @@ REFLECTIONS = (
 
 def spoken(seeds: int = 60) -> set[str]:
     """Everything the templates can say of one target."""
-    rngs = [Random(seed) for seed in range(seeds)]
-    thoughts = {say(FACTS, rng, w) for say in SPEAKERS for rng in rngs for w in (SHORT, VARIED)}
-    absent = {narration.absent_thought("kidney", rng, w) for rng in rngs for w in (SHORT, VARIED)}
-    reflections = {speak(FACTS, rng) for speak in REFLECTIONS for rng in rngs}
-    hasty = {narration.hasty_thought("kidney", rng, sign) for rng in rngs for sign in (True, False)}
-    answers = {narration.no_answer("kidney", rng) for rng in rngs}
-    answers |= {narration.answer(FACTS), narration.absent_answer("kidney")}
-    return thoughts | absent | reflections | hasty | answers
+    said = {narration.answer(FACTS), narration.absent_answer("kidney")}
+    for wording, rng in product(WORDINGS.values(), map(Random, range(seeds))):
+        said |= {say(FACTS, rng=rng, wording=wording) for say in (*SPEAKERS, *REFLECTIONS)}
+        said |= {narration.hasty_thought("kidney", sign, rng, wording) for sign in (True, False)}
+        said |= {narration.absent_thought("kidney", rng, wording)}
+        said |= {narration.no_answer("kidney", rng, wording)}
+    return said
 
 
 @pytest.mark.parametrize("shape", [(9, 9), (10, 31), (336, 512)])
@@ -142,7 +142,15 @@ def test_the_varied_wording_is_varied() -> None:
     for speak in SPEAKERS:
         assert len({speak(FACTS, Random(seed), VARIED) for seed in range(60)}) >= 8
     for speak in REFLECTIONS:
-        assert len({speak(FACTS, Random(seed)) for seed in range(40)}) > 1
+        assert len({speak(FACTS, rng=Random(seed), wording=VARIED) for seed in range(40)}) > 1
+
+
+def test_a_small_model_reflects_in_the_words_that_it_has_learnt() -> None:
+    known = {say(FACTS, Random(n), SHORT) for say in SPEAKERS for n in range(9)}
+    known |= {narration.answer(FACTS), narration.absent_answer("kidney")}
+    said = {say(FACTS, rng=Random(n), wording=SHORT) for say in REFLECTIONS for n in range(9)}
+    said |= {narration.no_answer("kidney", Random(0), SHORT)}
+    assert {text.replace("I remove it", "I click on it") for text in said - known} <= known
 
 
 def test_no_measure_is_told() -> None:
@@ -154,8 +162,8 @@ def test_no_measure_is_told() -> None:
 
 def test_answers_to_questions_begin_with_yes_and_no() -> None:
     for seed in range(10):
-        assert narration.yes_answer(FACTS, Random(seed)).startswith("Yes")
-        assert narration.no_answer("kidney", Random(seed)).startswith("No")
+        assert narration.yes_answer(FACTS, Random(seed), VARIED).startswith("Yes")
+        assert narration.no_answer("kidney", Random(seed), VARIED).startswith("No")
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ def item(tmp_path_factory) -> OpenItem:
 def play(
     item, kind: str, seed: int, target: str = "disc", tool=None, policy=None, **fields
 ) -> EpisodeRecord:
+    profile = load_profile().model_copy(update={"wording": fields.pop("wording", "varied")})
     settings = SETTINGS.model_copy(update={"seed": seed, **fields.pop("settings", {})})
     task = Task(
         number=3,
@@ -49,7 +50,7 @@ def play(
         **fields,
     )
     words = {"disc": ("circle",)}
-    player = Player(tool or DiscTool(radius=4), load_profile(), settings, words, policy)
+    player = Player(tool or DiscTool(radius=4), profile, settings, words, policy)
     return player.play(task, item)
 
 
@@ -214,3 +215,12 @@ def test_a_policy_plays_and_nothing_of_it_is_imitated(item):
 
 def test_a_policy_that_marks_nothing_leaves_no_state(item):
     assert play(item, "plain", 0, policy=Clicker()) is None
+
+
+@pytest.mark.parametrize("kind", ["plain", "self_correction", "user_inconsistency", "question"])
+def test_words_are_those_of_the_profile(item, kind):
+    """A model with few words is taught in these alone, whatever happens."""
+    for episode in all_of(item, kind, wording="short"):
+        said = {reply.thought for reply in replies(episode)}
+        assert all(thought.startswith(("I see", "The ")) for thought in said)
+        assert not episode.trajectory.answer.startswith(("Yes", "No"))

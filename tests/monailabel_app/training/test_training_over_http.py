@@ -1,6 +1,7 @@
 """The whole of it on a real server, in order: refusals, a kill, a stop, a release, a roll-back.
 
-The embedded policy knows no "lantern", a bright disc. After training it does, without a restart.
+The embedded policy knows no "lantern", the dimmer of two discs, and clicks on the bright one. After
+training it knows, without a restart.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ OPTIONS = {
 }  # fmt: skip
 
 
-def disc():
+def disc(row=40, column=15, radius=13):
     rows, columns = np.ogrid[:SIZE, :SIZE]
-    return (rows - 40) ** 2 + (columns - 15) ** 2 <= 13**2
+    return (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
 
 
 def write_study(folder, number):
     noise = np.random.default_rng(number).integers(0, 100, (SIZE, SIZE))
-    picture = np.where(disc(), 200, noise).astype(np.uint8)
+    picture = np.where(disc(), 160, np.where(disc(17, 39, 14), 250, noise)).astype(np.uint8)
     sitk.WriteImage(sitk.GetImageFromArray(picture), str(folder / f"study{number}.png"))
 
 

@@ -13,7 +13,7 @@ from ibisagent.metrics import iou
 from ibisagent.policies import narration
 from ibisagent.policies.narration import Facts
 from ibisagent.policies.scripted import deep_point, depth_of, explain, finish, next_click
-from ibisagent.policies.wording import VARIED
+from ibisagent.policies.wording import VARIED, Wording
 from ibisagent.tools.base import Mask
 
 SETTLED = 0.01
@@ -39,16 +39,24 @@ class SimulatedAnnotator:
         question: Whether the user asked whether it is there.
         stop_iou: IoU that is good enough.
         rng: Draws words and clicks.
+        wording: The choice of words.
     """
 
     def __init__(
-        self, truth: Mask, target: str, question: bool, stop_iou: float, rng: Random
+        self,
+        truth: Mask,
+        target: str,
+        question: bool,
+        stop_iou: float,
+        rng: Random,
+        wording: Wording = VARIED,
     ) -> None:
         self._truth = truth
         self._target = target
         self._question = question
         self._stop_iou = stop_iou
         self._rng = rng
+        self._wording = wording
 
     def is_satisfied(self, mask: Mask) -> bool:
         """Whether the mask is good enough: of an absent target, empty."""
@@ -66,9 +74,11 @@ class SimulatedAnnotator:
         click, region = next_click(self._truth, mask, self._rng, largest)
         if not self._truth.any():
             facts = Facts.of(mask, self._target)
-            return Reply(narration.discarded_absent_thought(facts, self._rng), click)
-        sign = click.positive
-        thought = explain(self._truth, mask, region, sign, self._target, self._rng, VARIED)
+            thought = narration.discarded_absent_thought(facts, self._rng, self._wording)
+            return Reply(thought, click)
+        thought = explain(
+            self._truth, mask, region, click.positive, self._target, self._rng, self._wording
+        )
         return Reply(thought, click)
 
     def discard(self, mask: Mask) -> Reply:
@@ -77,20 +87,21 @@ class SimulatedAnnotator:
         if not self._truth.any() or not isinstance(reply.action, Click):
             return reply
         facts = Facts.of(self._truth, self._target)
-        thought = narration.discarded_thought(facts, self._rng, reply.action.positive)
+        positive = reply.action.positive
+        thought = narration.discarded_thought(facts, positive, self._rng, self._wording)
         return Reply(thought, reply.action)
 
     def stop(self, mask: Mask) -> Reply:
         """End the episode, satisfied or not."""
         if not self._truth.any():
             return self._deny()
-        reply = finish(self._truth, self._target, self._rng, VARIED)
+        reply = finish(self._truth, self._target, self._rng, self._wording)
         facts = Facts.of(self._truth, self._target)
         thought, answer = reply.thought, reply.answer
         if not self.is_satisfied(mask):
-            thought = narration.enough_thought(facts, self._rng)
+            thought = narration.enough_thought(facts, self._rng, self._wording)
         if self._question:
-            answer = narration.yes_answer(facts, self._rng)
+            answer = narration.yes_answer(facts, self._rng, self._wording)
         return Reply(thought, Terminate(), answer)
 
     def err(self, mask: Mask) -> Reply | None:
@@ -103,7 +114,8 @@ class SimulatedAnnotator:
         row, column = self._draw(region) if positive else deep_point(region, self._rng)
         height, width = mask.shape
         click = Click.from_pixel(row, column, height, width, positive)
-        return Reply(narration.hasty_thought(self._target, self._rng, positive), click)
+        thought = narration.hasty_thought(self._target, positive, self._rng, self._wording)
+        return Reply(thought, click)
 
     def put_right(self, wrong: Click, before: Mask, after: Mask) -> Reply | None:
         """Notice a wrong click and take it back by one of the other sign.
@@ -124,15 +136,16 @@ class SimulatedAnnotator:
         row, column = deep_point(harm, self._rng)
         parts, _ = ndimage.label(harm)
         facts = Facts.missing(parts == parts[row, column], self._truth, self._target)
-        thought = narration.noticed_thought(facts, self._rng, wrong.positive)
+        thought = narration.noticed_thought(facts, wrong.positive, self._rng, self._wording)
         height, width = after.shape
         return Reply(thought, Click.from_pixel(row, column, height, width, not wrong.positive))
 
     def _deny(self) -> Reply:
-        thought = narration.absent_thought(self._target, self._rng, VARIED)
+        thought = narration.absent_thought(self._target, self._rng, self._wording)
+        answer = narration.absent_answer(self._target)
         if self._question:
-            return Reply(thought, Terminate(), narration.no_answer(self._target, self._rng))
-        return Reply(thought, Terminate(), narration.absent_answer(self._target))
+            answer = narration.no_answer(self._target, self._rng, self._wording)
+        return Reply(thought, Terminate(), answer)
 
     def _beside(self, mask: Mask) -> Mask:
         """Background near the target that is not marked."""

@@ -12,6 +12,7 @@ from ibisagent.actions import Click, Reply, format_reply
 from ibisagent.episode import Episode, Limits, run
 from ibisagent.metrics import iou
 from ibisagent.policies.base import Policy
+from ibisagent.policies.wording import WORDINGS
 from ibisagent.prompts import PromptProfile
 from ibisagent.rle import Rle
 from ibisagent.tools.base import Mask, Segmentation, SegmentationTool
@@ -78,7 +79,8 @@ class Player:
         )
         if self.policy is not None:
             return self._watched(self.policy, episode, task, item, truth, kind)
-        annotator = SimulatedAnnotator(truth, name, question, self.settings.stop_iou, rng)
+        wording = WORDINGS[self.profile.wording]
+        annotator = SimulatedAnnotator(truth, name, question, self.settings.stop_iou, rng, wording)
         game = _Game(episode, annotator, truth, limit, kind, rng)
         game.run()
         if task.present and game.scores[-1] < self.settings.keep_iou:

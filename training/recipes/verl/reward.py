@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ibisagent.episode import Episode, StopReason
+from ibisagent.episode import BY_ITSELF, Episode
 from ibisagent.tools.base import Mask
 from ibistrain.judging import moves_of
 from ibistrain.rewards import RewardWeights, trajectory_return
@@ -19,7 +19,7 @@ def episode_return(episode: Episode, truth: Mask) -> tuple[float, dict[str, floa
     """
     moves = list(moves_of(episode, truth))
     last = moves[-1].after if moves else 0.0
-    by_itself = episode.stop in (StopReason.TERMINATED, StopReason.NOT_PRESENT)
+    by_itself = episode.stop in BY_ITSELF
     figures = {
         "iou": last,
         "turns": float(len(moves)),
