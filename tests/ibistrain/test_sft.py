@@ -186,6 +186,14 @@ def test_stops_can_be_shown_more_often(root: Path, episodes: list[EpisodeRecord]
     assert [weighted[n].replies for n in range(5)] == [[hit(14, 14)], *4 * [[STOP]]]
 
 
+def test_stops_are_shown_as_often_as_corrections(root: Path, episodes: list[EpisodeRecord]):
+    endless = episodes[1].model_copy(update={"learn": [False, True, False]})
+    correcting = Dialogues([episodes[0], *3 * [endless]], root, load_profile())
+    shown = [correcting[n].replies for n in range(len(correcting))]
+
+    assert shown.count([STOP]) == shown.count([hit(14, 14)]) == 4
+
+
 def test_nothing_to_learn_is_said(root: Path, episodes: list[EpisodeRecord]):
     dull = [e.model_copy(update={"learn": [False] * len(e.learn)}) for e in episodes]
 

@@ -43,7 +43,8 @@ class Dialogues:
         episodes: The episodes.
         root: Folder that their image paths are relative to.
         profile: Words, overlay, and whether earlier turns are shown.
-        stop_weight: Without history: how often a turn that stops is listed.
+        stop_weight: Without history: how often a turn that stops at a mask is listed; 0 for so
+            often that these are about as many as the turns that correct one.
 
     Raises:
         InvalidRequest: There is nothing to learn.
@@ -55,16 +56,20 @@ class Dialogues:
         episodes: Sequence[EpisodeRecord],
         root: Path,
         profile: PromptProfile,
-        stop_weight: int = 1,
+        stop_weight: int = 0,
     ) -> None:
         self._episodes = episodes
         self._profile = profile
-        self._parts = [
+        turns = [
             (number, end)
             for number, episode in enumerate(episodes)
             for end in dialogue_ends(episode, profile.history)
-            for _ in range(1 if profile.history else _weight(episode, end, stop_weight))
         ]
+        stops = [turn for turn in turns if self._stops_at_a_mask(*turn)]
+        if not stop_weight:
+            corrections = sum(end > 0 for _, end in turns) - len(stops)
+            stop_weight = max(1, round(corrections / max(len(stops), 1)))
+        self._parts = sorted(turns + ([] if profile.history else stops * (stop_weight - 1)))
         if not self._parts:
             raise InvalidRequest(
                 "There is nothing to learn: no episode of the training side has a reply that "
@@ -73,6 +78,9 @@ class Dialogues:
             )
         self._pictures = PictureStore(root)
         self._pictures.fill(episodes)
+
+    def _stops_at_a_mask(self, number: int, end: int) -> bool:
+        return end > 0 and ends_the_episode(self._episodes[number], end)
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -152,10 +160,6 @@ def _profile(start: StartModel, history: bool | None) -> PromptProfile:
     if history is None:
         return start.profile
     return start.profile.model_copy(update={"history": history})
-
-
-def _weight(episode: EpisodeRecord, end: int, stop_weight: int) -> int:
-    return stop_weight if ends_the_episode(episode, end) else 1
 
 
 def _arguments(config: SftConfig) -> TrlConfig:

@@ -26,7 +26,10 @@ class SftConfig(BaseModel):
         "The result's profile says the same.",
     )
     stop_weight: int = Field(
-        default=1, gt=0, description="Without history: how often a turn that stops is shown."
+        default=0,
+        ge=0,
+        description="Without history: how often a turn that stops at a mask is shown; 0 for about "
+        "as often as turns that correct one. The likeliest word decides: of rare stops, none is.",
     )
 
     epochs: float = Field(default=3.0, gt=0, description="Passes over the data.")

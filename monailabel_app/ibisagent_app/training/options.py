@@ -40,6 +40,9 @@ class TrainingOptions(BaseModel):
     episodes: int = Field(
         default=300, ge=4, le=1_000_000, description="Simulated episodes to learn from."
     )
+    stop_iou: float = Field(
+        default=0.7, gt=0, le=1, description="IoU from which the simulated annotator is content."
+    )
     max_questions: int = Field(
         default=60, ge=1, le=10_000, description="Most questions about held-back studies."
     )
@@ -54,7 +57,7 @@ def client_options(task: str) -> dict[str, Any]:
 
 _UNUSED = {
     SFT: frozenset({"rl_steps", "rl_learning_rate"}),
-    RL: frozenset({"max_steps", "learning_rate", "batch_size", "episodes"}),
+    RL: frozenset({"max_steps", "learning_rate", "batch_size", "episodes", "stop_iou"}),
 }
 
 

@@ -154,6 +154,7 @@ class _Training:
             per_label=options.episodes,
             episodes=options.episodes,
             repeats=options.episodes,
+            stop_iou=options.stop_iou,
             tool=configuration.tool,
             device=configuration.device,
             profile=str(folder.prompts),

@@ -186,6 +186,26 @@ def test_words_vary_and_tell_no_measures(item):
     assert len(prompts) > 5
 
 
+class StubbornTool(DiscTool):
+    """Hears the first click only."""
+
+    def set_image(self, rgb):
+        prepared = super().set_image(rgb)
+        first = prepared.segment
+        prepared.segment = lambda clicks, prior=None: prior or first(clicks)
+        return prepared
+
+
+def test_clicks_in_vain_are_taken_back_and_not_learnt(item):
+    settings = {"keep_iou": 0.1}
+    episodes = all_of(item, "plain", tool=StubbornTool(radius=4), settings=settings)
+    assert len(episodes) == SEEDS
+    for episode in episodes:
+        actions = [reply.action for reply in replies(episode)]
+        assert [type(action) for action in actions] == [Click, Terminate]
+        assert not episode.trajectory.undone
+
+
 class Clicker:
     """A policy that clicks in three places, whatever it sees, or gives up at once."""
 

@@ -19,7 +19,7 @@ from ibisagent.tools.base import Mask, Segmentation, SegmentationTool
 from ibisagent.trajectory import SliceRecord, Trajectory, record
 from ibistrain.episode_record import EpisodeRecord, Kind
 from ibistrain.questions import names, request, whether
-from ibistrain.simulation.annotator import SimulatedAnnotator
+from ibistrain.simulation.annotator import SETTLED, SimulatedAnnotator
 from ibistrain.simulation.plan import Task
 from ibistrain.simulation.scenes import OpenItem
 from ibistrain.simulation.settings import SimulationSettings
@@ -183,7 +183,8 @@ class _Game:
                     continue
                 self.kind = "plain"
             if done:
-                self._step(self.annotator.stop(mask))
+                self._take_back_vain_clicks()
+                self._step(self.annotator.stop(self.episode.segmentation.mask))
             elif self.kind == "user_inconsistency" and not self.learn:
                 self._step(self.annotator.discard(mask))
             else:
@@ -216,6 +217,13 @@ class _Game:
                 return True
             self._take_back()
         return False
+
+    def _take_back_vain_clicks(self) -> None:
+        """Go back to the first mask that no later one beats; others teach to click for nothing."""
+        enough = max(self.scores) - SETTLED
+        kept = next(number for number, score in enumerate(self.scores) if score >= enough)
+        while len(self.learn) > max(kept, 1) and all(self.learn[-2:]):  # a remedy stays
+            self._take_back()
 
     def _take_back(self) -> None:
         """Undo a step as if it had never been."""
