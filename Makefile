@@ -99,6 +99,10 @@ bench-propagation: $(STAMP) ## compare carrying masks with asking on every slice
 bench-training: $(STAMP) ## measure simulation, fine-tuning and reinforcement learning
 	$(BIN)/python benchmarks/training.py --data $(DATA)
 
+.PHONY: bench-accepted
+bench-accepted: $(STAMP) ## what accepted studies teach the default policy; takes half an hour
+	$(BIN)/python benchmarks/accepted.py
+
 .PHONY: bench-proof
 bench-proof: $(STAMP) ## what each stage of training is good for; over an hour on one core
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/ablation.py

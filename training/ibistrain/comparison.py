@@ -33,7 +33,7 @@ class Rule(BaseModel):
     gain: float = Field(default=0.0, ge=0, description="Mean Dice must rise by more than this.")
     margin: float = Field(default=0.01, ge=0, description="Loss of Dice that may not be likely.")
     stop_margin: float = Field(
-        default=0.10, ge=0, description="Most that the share of episodes it ends itself may fall."
+        default=0.25, ge=0, description="Most that the share of episodes it ends itself may fall."
     )
     absent_margin: float = Field(
         default=0.10, ge=0, description="Most that the share of recognised absences may fall."
@@ -64,7 +64,7 @@ class Comparison(BaseModel):
     hit: Change = Field(description="Share of first clicks that are on the label.")
     turns: Change | None = Field(description="Of the questions that neither model refused.")
     stops: Change | None = Field(
-        description="Share of those questions' episodes that the model ended by itself."
+        default=None, description="Share of their episodes that the model ended by itself."
     )
     absent: Change | None = Field(description="Share of absent labels recognised; None if none.")
 
