@@ -65,11 +65,8 @@ class Dialogues:
             for number, episode in enumerate(episodes)
             for end in dialogue_ends(episode, profile.history)
         ]
-        stops = [turn for turn in turns if self._stops_at_a_mask(*turn)]
-        if not stop_weight:
-            corrections = sum(end > 0 for _, end in turns) - len(stops)
-            stop_weight = max(1, round(corrections / max(len(stops), 1)))
-        self._parts = sorted(turns + ([] if profile.history else stops * (stop_weight - 1)))
+        more = [] if profile.history else self._more_stops(turns, stop_weight)
+        self._parts = sorted(turns + more)
         if not self._parts:
             raise InvalidRequest(
                 "There is nothing to learn: no episode of the training side has a reply that "
@@ -79,8 +76,12 @@ class Dialogues:
         self._pictures = PictureStore(root)
         self._pictures.fill(episodes)
 
-    def _stops_at_a_mask(self, number: int, end: int) -> bool:
-        return end > 0 and ends_the_episode(self._episodes[number], end)
+    def _more_stops(self, turns: Sequence[tuple[int, int]], weight: int) -> list[tuple[int, int]]:
+        later = [(number, end) for number, end in turns if end > 0]
+        stops = [turn for turn in later if ends_the_episode(self._episodes[turn[0]], turn[1])]
+        corrections = len(later) - len(stops)
+        weight = weight or max(1, round(corrections / max(len(stops), 1)))
+        return stops * (weight - 1)
 
     def __len__(self) -> int:
         return len(self._parts)
