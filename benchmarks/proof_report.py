@@ -85,7 +85,7 @@ def head(command: str, seeds: Iterable[int], n: int, setting: Mapping[str, Any])
 def commit() -> str:
     """The commit that is checked out, with "-dirty" where files differ from it."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
     return done.stdout.strip() or "unknown"
 
 

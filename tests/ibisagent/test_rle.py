@@ -111,7 +111,10 @@ print(decoded + refused)
 def test_hostile_runs_do_not_end_the_process(seed: int) -> None:
     # In a process of its own: read by pycocotools alone, such texts abort the interpreter.
     done = subprocess.run(
-        [sys.executable, "-c", HOSTILE, str(seed)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", HOSTILE, str(seed)],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
     )
     assert (done.returncode, done.stdout.strip()) == (0, "5000"), done.stderr
 

@@ -80,7 +80,7 @@ def test_verl_takes_the_settings_and_the_loop():
     if not python:
         pytest.skip("verl has an environment of its own; name its Python: IBISAGENT_VERL_PYTHON")
     done = subprocess.run(
-        [python, CHECK, RECIPE], capture_output=True, text=True, timeout=280, check=False
+        [python, CHECK, RECIPE], capture_output=True, encoding="utf-8", timeout=280, check=False
     )
 
     assert done.returncode == 0, done.stderr[-3000:]
@@ -105,7 +105,7 @@ def test_verl_plays_a_whole_episode_with_our_loop(tmp_path: Path):
             python, CHECK.with_name("verl_loop_check.py"), RECIPE, checkpoint,
             tmp_path / "rows.parquet", tmp_path / "replies.json",
         ],
-        capture_output=True, text=True, timeout=280, check=False,
+        capture_output=True, encoding="utf-8", timeout=280, check=False,
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr[-3000:]

@@ -50,5 +50,5 @@ def test_the_client_is_imported_without_requests_and_without_slicer():
         "print({'requests', 'slicer', 'vtk', 'SimpleITK', 'ibisagent'} & set(sys.modules))"
     )
     command = [sys.executable, "-c", code, str(FOLDER / "IBISAgent")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     assert (done.stdout.strip(), done.stderr) == ("set()", "")

@@ -34,7 +34,7 @@ def run(*command: str, folder: Path, **variables: str) -> str:
         cwd=folder,
         env={**os.environ, **variables},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
         timeout=240,
     )

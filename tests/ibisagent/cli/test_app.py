@@ -18,7 +18,7 @@ def run_process(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=240,
         check=False,
     )
@@ -41,7 +41,7 @@ def test_help_loads_no_models():
         "print(sorted({'torch', 'monai', 'transformers', 'SimpleITK'} & set(sys.modules)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, "--help"], capture_output=True, encoding="utf-8", check=True
     )
 
     assert "Segment medical images" in done.stdout

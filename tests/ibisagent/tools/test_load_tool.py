@@ -34,5 +34,7 @@ def test_a_missing_checkpoint_is_named(tmp_path: Path, family: str) -> None:
 
 def test_importing_the_package_loads_no_model_library() -> None:
     code = "import sys, ibisagent.tools; print('torch' in sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
+    )
     assert found.stdout.strip() == "False"
