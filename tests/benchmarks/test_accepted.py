@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
 from harness.labelled_set import disc_agent, write_set
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,6 +48,11 @@ def test_figures_are_of_held_back_subjects(tmp_path: Path) -> None:
         "turns": 2.0,
         "ends_by_itself": 1.0,
     }
+
+
+def test_missing_data_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert accepted.main(["--data", str(tmp_path / "none"), "--out", str(tmp_path / "o.json")]) == 1
+    assert "bench:" in capsys.readouterr().err
 
 
 def test_rows_of_other_sets_are_kept(tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ def test_a_folder_of_that_name_does_not_hide_a_shipped_profile(
         ('first: "{prompt}"\nrefine: "{prompt}"\n', "name: Field required"),
         (MINIMAL + "colour: red\n", "colour: Extra inputs"),
         (MINIMAL + "overlay_alpha: 0\n", "overlay_alpha"),
+        (MINIMAL + "wording: loud\n", "wording"),
         (MINIMAL + "overlay_alpha: 1.5\n", "overlay_alpha"),
         (MINIMAL + "overlay_colour: [0, 0, 256]\n", r"overlay_colour\.2"),
         (MINIMAL + "overlay_colour: [0, 0]\n", "overlay_colour"),

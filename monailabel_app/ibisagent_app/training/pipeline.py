@@ -25,11 +25,12 @@ from ibisagent.policies.policy_spec import PolicySpec
 from ibisagent_app.configuration import public_name
 from ibisagent_app.training.desk import Plan, TrainingDesk
 from ibisagent_app.training.device_turns import DeviceTurns
-from ibisagent_app.training.options import STAGES
+from ibisagent_app.training.options import STAGES, TrainingOptions
 from ibisagent_app.training.progress import Reporter
 from ibisagent_app.training.room import GIB, weights_size
 from ibisagent_app.training.run_folder import TrainingFolder, forget_plan, open_folder
 from ibistrain.comparison import Comparison, compare
+from ibistrain.simulation.settings import SimulationSettings
 
 CURVES = (
     "loss", "reward", "learning_rate", "entropy", "kl", "mean_token_accuracy",
@@ -145,20 +146,11 @@ class _Training:
     def _simulate(self, folder: TrainingFolder) -> Path:
         """Episodes of the learnt side; returns their folder."""
         from ibistrain.simulation.run import simulate
-        from ibistrain.simulation.settings import SimulationSettings
 
         self.reporter.begin("simulate")
-        options, configuration = self.plan.options, self.desk.configuration
-        settings = SimulationSettings(
-            sets=(".",),
-            per_label=options.episodes,
-            episodes=options.episodes,
-            repeats=options.episodes,
-            stop_iou=options.stop_iou,
-            tool=configuration.tool,
-            device=configuration.device,
-            profile=str(folder.prompts),
-            seed=options.seed,
+        configuration = self.desk.configuration
+        settings = simulation_settings(
+            self.plan.options, configuration.tool, configuration.device, folder.prompts
         )
         out = folder.path / "episodes"
         report = simulate(
@@ -301,6 +293,23 @@ class _Training:
         )
         figures = {"task": task, "comparison": comparison.model_dump(mode="json")}
         return self.desk.releases.release(model, card, figures).name
+
+
+def simulation_settings(
+    options: TrainingOptions, tool: str, device: str, prompts: Path
+) -> SimulationSettings:
+    """What is simulated of the set in the data's root."""
+    return SimulationSettings(
+        sets=(".",),
+        per_label=options.episodes,
+        episodes=options.episodes,
+        repeats=options.episodes,
+        stop_iou=options.stop_iou,
+        tool=tool,
+        device=device,
+        profile=str(prompts),
+        seed=options.seed,
+    )
 
 
 def _free_device() -> None:
